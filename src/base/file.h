@@ -1,0 +1,43 @@
+/*
+ * Files: a read-only map of a whole file (weights are used where they lie),
+ * a file read into memory, and a file written whole or not at all.
+ */
+#ifndef PL_BASE_FILE_H
+#define PL_BASE_FILE_H
+
+#include "base/memory.h"
+
+/* A mapped file. `data` is NULL only when size is 0. */
+typedef struct pl_map {
+    const unsigned char *data; /* [size], read-only, page aligned */
+    size_t size;
+    char *path; /* owned */
+} pl_map;
+
+/*
+ * Maps a regular file; `status` is the code to fail with when it is missing or
+ * unreadable (PALI_MODEL or PALI_INPUT). Close with pl_map_close.
+ */
+pali_status pl_map_open(pl_map *map, const char *path, pali_status status, pali_error *err);
+void pl_map_close(pl_map *map);
+
+/* Tells the kernel that these mapped bytes will be wanted soon, or no more. */
+void pl_map_will_need(const pl_map *map, size_t offset, size_t length);
+void pl_map_drop(const pl_map *map, size_t offset, size_t length);
+
+/*
+ * Reads a whole file, at most `limit` bytes, NUL-terminated beyond *size.
+ * "-" is standard input. The caller frees the result.
+ */
+char *pl_file_read(const char *path, size_t limit, size_t *size, pali_status status, pali_error *err);
+
+/* Writes path through a temporary file beside it and a rename: whole or not at all. */
+pali_status pl_file_write(const char *path, const void *data, size_t size, pali_error *err);
+
+bool pl_is_file(const char *path);
+bool pl_is_folder(const char *path);
+
+/* "folder/name" in a new string; the caller frees it. */
+char *pl_path_join(const char *folder, const char *name, pali_error *err);
+
+#endif

@@ -1,0 +1,98 @@
+/* UTF-8, byte buffers, hashing. */
+#include "base/text.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+size_t pl_utf8_read(const char *text, size_t length, uint32_t *code, bool *valid)
+{
+    const unsigned char *c = (const unsigned char *)text;
+    *valid = true;
+    if (c[0] < 0x80) {
+        *code = c[0];
+        return 1;
+    }
+    const size_t size = c[0] >= 0xf0 ? 4 : c[0] >= 0xe0 ? 3 : 2;
+    static const uint32_t smallest[5] = {0, 0, 0x80, 0x800, 0x10000};
+    uint32_t value = c[0] & (0x7fu >> size);
+    bool good = c[0] >= 0xc2 && c[0] <= 0xf4 && size <= length;
+    for (size_t i = 1; good && i < size; i++) {
+        good = (c[i] & 0xc0) == 0x80;
+        value = value << 6 | (c[i] & 0x3f);
+    }
+    if (!good || value < smallest[size] || value > 0x10ffff || (value >= 0xd800 && value <= 0xdfff)) {
+        *code = 0xfffd;
+        *valid = false;
+        return 1;
+    }
+    *code = value;
+    return size;
+}
+
+size_t pl_utf8_write(uint32_t code, char out[4])
+{
+    if (code < 0x80) {
+        out[0] = (char)code;
+        return 1;
+    }
+    const size_t size = code < 0x800 ? 2 : code < 0x10000 ? 3 : 4;
+    static const unsigned char lead[5] = {0, 0, 0xc0, 0xe0, 0xf0};
+    for (size_t i = size; i-- > 1; code >>= 6)
+        out[i] = (char)(0x80 | (code & 0x3f));
+    out[0] = (char)(lead[size] | code);
+    return size;
+}
+
+pali_status pl_buffer_append(pl_buffer *buffer, const void *bytes, size_t length, pali_error *err)
+{
+    size_t need;
+    if (!pl_add(buffer->length, length, &need) || !pl_add(need, 1, &need))
+        return pl_fail_memory(err, "text", length);
+    const pali_status status = pl_grow(&buffer->data, &buffer->capacity, need, 1, "text", err);
+    if (status != PALI_OK)
+        return status;
+    if (length)
+        memcpy(buffer->data + buffer->length, bytes, length);
+    buffer->length += length;
+    buffer->data[buffer->length] = '\0';
+    return PALI_OK;
+}
+
+pali_status pl_buffer_printf(pl_buffer *buffer, pali_error *err, const char *format, ...)
+{
+    va_list args, again;
+    va_start(args, format);
+    va_copy(again, args);
+    const int length = vsnprintf(NULL, 0, format, args);
+    va_end(args);
+    pali_status status = PALI_FAILED;
+    if (length >= 0)
+        status = pl_grow(&buffer->data, &buffer->capacity, buffer->length + (size_t)length + 1, 1, "text", err);
+    if (status == PALI_OK) {
+        vsnprintf(buffer->data + buffer->length, (size_t)length + 1, format, again);
+        buffer->length += (size_t)length;
+    }
+    va_end(again);
+    return status;
+}
+
+uint64_t pl_hash(const void *bytes, size_t length)
+{
+    const unsigned char *c = bytes;
+    uint64_t hash = 0xcbf29ce484222325u;
+    for (size_t i = 0; i < length; i++)
+        hash = (hash ^ c[i]) * 0x100000001b3u;
+    return hash;
+}
+
+bool pl_starts_with(const char *text, const char *prefix)
+{
+    return strncmp(text, prefix, strlen(prefix)) == 0;
+}
+
+bool pl_ends_with(const char *text, const char *suffix)
+{
+    const size_t a = strlen(text), b = strlen(suffix);
+    return a >= b && memcmp(text + a - b, suffix, b) == 0;
+}
