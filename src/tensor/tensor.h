@@ -7,7 +7,7 @@
 
 #include "tensor/dtype.h"
 
-enum { PL_MAX_RANK = 4 };
+enum { PL_MAX_RANK = 5 };
 
 typedef struct pl_tensor {
     pl_dtype dtype;
