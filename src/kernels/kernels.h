@@ -6,8 +6,11 @@
  * Matrix products work on panels: `panel_columns` outputs of a weight matrix
  * (rows of W [N, K]) packed as float [K][panel_columns], so that one product
  * serves every weight type. Each output element is one chain of fused
- * multiply-adds over k in rising order, whatever the number of rows: a row
- * gets the same bits alone and in a batch.
+ * multiply-adds over k in rising order, starting from what is accumulated to:
+ * a row gets the same bits alone and in a batch, with k whole and in pieces,
+ * and on every level. gemv adds in an order of its level, which depends on k
+ * only. A NaN or infinity among the inputs leaves a value that is not finite.
+ * Weights may lie at any address, floats are aligned to 4 bytes; k may be 0.
  */
 #ifndef PL_KERNELS_KERNELS_H
 #define PL_KERNELS_KERNELS_H

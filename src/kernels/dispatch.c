@@ -1,0 +1,92 @@
+/*
+ * Which kernels this processor runs. Each level names the features it needs;
+ * cpuid says what the processor has and xgetbv whether the system saves the
+ * wide registers. It is asked once; any thread may call.
+ */
+#include "kernels/levels.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct level {
+    const char *name;
+    const pl_kernels *kernels;
+    bool (*runs)(void);
+} level;
+
+static bool runs_ref(void)
+{
+    return true;
+}
+
+#define LEVEL_ROW(name) {#name, &pl_kernels_##name, runs_##name},
+static const level levels[] = {PL_LEVEL_LIST(LEVEL_ROW)};
+#undef LEVEL_ROW
+
+enum { LEVELS = sizeof levels / sizeof levels[0] };
+
+/* What this processor runs, filled by detect(). */
+static pthread_once_t detected = PTHREAD_ONCE_INIT;
+static bool runnable[LEVELS];
+static const char *runnable_names[LEVELS + 1]; /* NULL-terminated */
+
+static void detect(void)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < LEVELS; i++) {
+        runnable[i] = levels[i].runs();
+        if (runnable[i])
+            runnable_names[count++] = levels[i].name;
+    }
+}
+
+/* Index of the level of that name, LEVELS if there is none. */
+static size_t find_level(const char *name)
+{
+    size_t i = 0;
+    while (i < LEVELS && strcmp(levels[i].name, name) != 0)
+        i++;
+    return i;
+}
+
+static const pl_kernels *fail_level(pali_error *err, const char *where, const char *name, bool all)
+{
+    char list[128] = "", printable[80];
+    for (size_t i = 0; i < LEVELS; i++) {
+        if (!all && !runnable[i])
+            continue;
+        if (i > 0)
+            strncat(list, ", ", sizeof list - strlen(list) - 1);
+        strncat(list, levels[i].name, sizeof list - strlen(list) - 1);
+    }
+    pl_fail(err, PALI_USAGE, "%s: found %s, expected one of: %s", where, pl_printable(name, strlen(name), printable), list);
+    return NULL;
+}
+
+const pl_kernels *pl_kernels_get(const char *name, pali_error *err)
+{
+    pthread_once(&detected, detect);
+    if (name != NULL) {
+        const size_t i = find_level(name);
+        if (i == LEVELS || !runnable[i])
+            return fail_level(err, "kernel level", name, false);
+        return levels[i].kernels;
+    }
+    size_t best = LEVELS - 1;
+    const char *const cap = getenv("PALI_CPU");
+    if (cap != NULL && cap[0] != '\0') {
+        best = find_level(cap);
+        if (best == LEVELS)
+            return fail_level(err, "PALI_CPU", cap, true);
+    }
+    while (!runnable[best]) /* ref always does */
+        best--;
+    return levels[best].kernels;
+}
+
+const char *const *pl_kernel_levels(void)
+{
+    pthread_once(&detected, detect);
+    return runnable_names;
+}
