@@ -31,8 +31,8 @@ class Shape:
     layers: int
     query_scalar: int
     rows: int = ROWS
-    vision_width: int = 48
-    vision_heads: int = 4
+    vision_width: int = 24
+    vision_heads: int = 2
     vision_layers: int = 2
     patch: int = 14
 
@@ -48,7 +48,8 @@ class Shape:
 PG1 = Shape("pg1", "gemma", 1, image=56, vision_mlp=84, width=32, heads=4, kv_heads=1, head_dim=8,
             mlp=96, layers=2, query_scalar=8)
 PG2 = Shape("pg2", "gemma2", 2, image=70, vision_mlp=100, width=40, heads=4, kv_heads=2, head_dim=16,
-            mlp=88, layers=3, query_scalar=10)
+            mlp=88, layers=3, query_scalar=10,
+            vision_width=36, vision_heads=3)
 # Only what a released PaliGemma 1 file states: head_dim 256 and 224 pixels have to come from defaults.
 DEFAULTS = Shape("pg1-defaults", "gemma", 3, image=224, vision_mlp=84, width=32, heads=2, kv_heads=1,
                  head_dim=256, mlp=64, layers=1, query_scalar=256, rows=192, vision_layers=1)
