@@ -1,0 +1,257 @@
+/*
+ * pali/pali.h: run PaliGemma from C.
+ *
+ *     pali_error err = {0};
+ *     pali_model *model = pali_model_open("paligemma-3b-mix-448", NULL, &err);
+ *     pali_session *session = pali_session_new(model, NULL, &err);
+ *     pali_image *image = pali_image_open("cats.jpg", &err);
+ *     pali_answer *answer = pali_ask(session, &image, 1, "caption en", NULL, &err);
+ *     puts(pali_answer_text(answer));
+ *
+ * A model is immutable and shared by threads; it holds the weights, the
+ * tokenizer and the thread pool. A session is one timeline: one picture (or
+ * several), one prompt, one growing answer, with its own KV cache; one thread
+ * at a time uses it. Everything that returns a pointer says who frees it.
+ *
+ * Structs of options start with `size`; leave it 0, or set it to sizeof the
+ * struct, and leave what you do not care about zero: zero means the default.
+ */
+#ifndef PALI_PALI_H
+#define PALI_PALI_H
+
+#include <pali/status.h>
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define PALI_VERSION "0.1.0"
+
+/* The version of the library that runs, "0.1.0"; static storage. */
+const char *pali_version(void);
+
+/* ---- Pictures -------------------------------------------------------- */
+
+/* A decoded picture: 8-bit RGB, upright (EXIF orientation applied). */
+typedef struct pali_image pali_image;
+
+/* Reads a JPEG, PNG, WebP or GIF (first frame) file; "-" is standard input. Free with pali_image_free. */
+pali_image *pali_image_open(const char *path, pali_error *err);
+
+/* The same from `size` bytes in memory, which are not kept; `name` (or NULL) stands in messages. */
+pali_image *pali_image_decode(const void *bytes, size_t size, const char *name, pali_error *err);
+
+/* A copy of `rgb`, [height, width, 3] bytes. */
+pali_image *pali_image_from_rgb(const uint8_t *rgb, size_t width, size_t height, pali_error *err);
+
+/*
+ * The frames of an animated GIF or WebP as up to `most` pictures (repeated in a
+ * circle when there are fewer, as the model's video tasks do): images receives
+ * exactly `most` new pictures, each freed by the caller.
+ */
+pali_status pali_image_open_frames(const char *path, size_t most, pali_image **images, pali_error *err);
+
+size_t pali_image_width(const pali_image *image);
+size_t pali_image_height(const pali_image *image);
+const uint8_t *pali_image_rgb(const pali_image *image); /* [height, width, 3], owned by the image */
+void pali_image_free(pali_image *image);
+
+/* ---- Model ----------------------------------------------------------- */
+
+typedef struct pali_model pali_model;
+
+/* Told how many of `total` bytes have been made ready; called from the opening thread. */
+typedef void pali_progress_fn(void *context, uint64_t done, uint64_t total);
+
+typedef struct pali_model_options {
+    size_t size;
+    size_t threads;              /* 0: all processors this process may use */
+    const char *cpu;             /* kernel level: "ref", "avx2", "avx512"; NULL: the best here, or PALI_CPU */
+    const char *tokenizer;       /* tokenizer.json, tokenizer.model or a folder; NULL: beside the weights */
+    const char *vision;          /* GGUF file with the vision tower ("mmproj"); NULL: beside a text-only GGUF */
+    const char *preprocess;      /* "hf", "big_vision[:antialias|plain|notebook]"; NULL: what the checkpoint wants */
+    const char *type;            /* convert weight matrices at load to "f32" or "bf16"; NULL: as they are */
+    const char *const *lora;     /* PEFT adapter folders, each "FOLDER" or "FOLDER:scale" */
+    size_t lora_count;
+    bool no_final_softcap;       /* PaliGemma 2: leave the cap of 30 on output logits off, as its fine-tuning did */
+    pali_progress_fn *progress;  /* NULL: none */
+    void *progress_context;
+} pali_model_options;
+
+/*
+ * Opens a model by folder (Hugging Face layout), file (.npz, .gguf), hub name
+ * found in the local Hugging Face cache ("google/paligemma2-3b-mix-448"), or
+ * "nano", the model that comes with pali. Weights are mapped, not read. Options
+ * may be NULL. Free with pali_model_free after its sessions.
+ */
+pali_model *pali_model_open(const char *name, const pali_model_options *options, pali_error *err);
+void pali_model_free(pali_model *model);
+
+/* What a model is; strings live as long as the model. */
+typedef struct pali_model_info {
+    const char *path;          /* where it was found */
+    const char *format;        /* "safetensors", "npz", "gguf" */
+    const char *family;        /* "paligemma" or "paligemma2" */
+    const char *preprocess;    /* the variant in use, e.g. "hf" */
+    const char *cpu;           /* the kernel level in use */
+    size_t threads;
+    size_t image_size;         /* pixels a side */
+    size_t image_tokens;       /* tokens a picture */
+    size_t vision_layers, vision_width;
+    size_t text_layers, text_width;
+    size_t vocabulary;         /* rows of the embedding */
+    uint64_t parameters;
+    uint64_t weight_bytes;     /* in files */
+    uint64_t copied_bytes;     /* of which copied or converted into memory */
+    double load_seconds;
+} pali_model_info;
+
+pali_status pali_model_describe(const pali_model *model, pali_model_info *info, pali_error *err);
+
+/*
+ * Text to token ids as the model's tokenizer does it; *ids is new, freed with
+ * pali_free. Control tokens in the text stay ordinary text.
+ */
+pali_status pali_tokenize(const pali_model *model, const char *text, int32_t **ids, size_t *count, pali_error *err);
+
+/* Token ids to text; new, freed with pali_free. */
+char *pali_detokenize(const pali_model *model, const int32_t *ids, size_t count, pali_error *err);
+
+/* Frees what pali_tokenize, pali_detokenize and pali_inspect returned. */
+void pali_free(void *block);
+
+/* ---- Session --------------------------------------------------------- */
+
+typedef struct pali_session pali_session;
+
+typedef struct pali_session_options {
+    size_t size;
+    size_t max_positions; /* longest sequence, image tokens included; 0: grows as needed */
+} pali_session_options;
+
+/* Free with pali_session_free, before the model. Options may be NULL. */
+pali_session *pali_session_new(pali_model *model, const pali_session_options *options, pali_error *err);
+void pali_session_free(pali_session *session);
+
+/* Receives a piece of the answer as whole UTF-8 characters; return false to stop the answer there. */
+typedef bool pali_text_fn(void *context, const char *text, size_t length);
+
+typedef struct pali_ask_options {
+    size_t size;
+    size_t max_tokens;     /* 0: 256 */
+    float temperature;     /* 0: greedy */
+    float top_p;           /* nucleus sampling in (0, 1); 0: off */
+    size_t top_k;          /* 0: off */
+    uint64_t seed;         /* of sampling; the same seed gives the same answer */
+    bool logprobs;         /* keep the log-probability of each token */
+    bool special;          /* control tokens written in the prompt are taken as such */
+    const char *start;     /* text the answer is made to begin with, or NULL */
+    pali_text_fn *on_text; /* streaming; NULL: none */
+    void *on_text_context;
+} pali_ask_options;
+
+typedef enum pali_finish {
+    PALI_FINISH_NONE,      /* not finished yet */
+    PALI_FINISH_EOS,       /* the model ended its answer */
+    PALI_FINISH_LENGTH,    /* max_tokens were made */
+    PALI_FINISH_CANCELLED, /* on_text or pali_session_cancel stopped it */
+} pali_finish;
+
+/* "eos", "length", "cancelled" or "none"; static storage. */
+const char *pali_finish_text(pali_finish finish);
+
+typedef struct pali_timings { /* seconds */
+    double preprocess;        /* resizing pictures */
+    double encode;            /* SigLIP and projector */
+    double prefill;           /* image and prompt through the decoder, to the first logits */
+    double decode;            /* all further steps */
+    size_t prompt_tokens;     /* image tokens included */
+    size_t decoded_tokens;    /* tokens that took a decode step */
+} pali_timings;
+
+typedef struct pali_answer pali_answer;
+
+/*
+ * Asks one question about `count` pictures and returns the whole answer; free
+ * it with pali_answer_free. With count 0 the pictures of the session's last
+ * question are used again, without encoding them anew.
+ */
+pali_answer *pali_ask(pali_session *session, pali_image *const *images, size_t count, const char *prompt, const pali_ask_options *options, pali_error *err);
+
+/* The answer's accessors; what they return lives as long as the answer. */
+const char *pali_answer_text(const pali_answer *answer);
+size_t pali_answer_token_count(const pali_answer *answer);
+const int32_t *pali_answer_tokens(const pali_answer *answer); /* the end-of-text token, if made, is the last */
+const float *pali_answer_logprobs(const pali_answer *answer); /* one a token, or NULL when not asked for */
+pali_finish pali_answer_finish(const pali_answer *answer);
+pali_timings pali_answer_timings(const pali_answer *answer);
+void pali_answer_free(pali_answer *answer);
+
+/* ---- One step at a time, for batches and servers --------------------- */
+
+/* Encodes pictures for the questions that follow. The images are not kept. */
+pali_status pali_session_set_images(pali_session *session, pali_image *const *images, size_t count, pali_error *err);
+
+/* Starts a question about the session's pictures; the work is done by pali_step. */
+pali_status pali_session_prompt(pali_session *session, const char *prompt, const pali_ask_options *options, pali_error *err);
+
+/*
+ * Brings each of n different sessions of one model one token further, as one
+ * batch: prefill for those that have a fresh prompt, decode for the others;
+ * finished ones are passed over. Each gets the tokens it would get alone. On
+ * failure every session that took part is failed and must be prompted again.
+ */
+pali_status pali_step(pali_session *const *sessions, size_t n, pali_error *err);
+
+bool pali_session_done(const pali_session *session);
+
+/* The answer so far, as a new object freed by the caller. */
+pali_answer *pali_session_answer(const pali_session *session, pali_error *err);
+
+/*
+ * A second session that goes on from the same pictures and prompt: what has
+ * been computed is shared, not copied. The first may go on as well.
+ */
+pali_session *pali_session_fork(pali_session *session, pali_error *err);
+
+/* Stops the running question after the current token; may be called from another thread or a signal handler. */
+void pali_session_cancel(pali_session *session);
+
+/*
+ * The log-probability of `suffix` (and the end of text after it) given the
+ * session's pictures and `prompt`: *total over *count tokens, and each token's
+ * in logprobs (new, freed with pali_free) unless NULL. The session's question
+ * is abandoned.
+ */
+pali_status pali_score(pali_session *session, const char *prompt, const char *suffix, double *total, size_t *count, float **logprobs, pali_error *err);
+
+/* ---- Looking into files ---------------------------------------------- */
+
+typedef struct pali_inspect_options {
+    size_t size;
+    const char *tokenizer, *vision; /* as in pali_model_options */
+    bool check;                     /* read every value: non-finite ones, ranges */
+    bool tensors;                   /* list every tensor */
+} pali_inspect_options;
+
+/*
+ * Describes a model file or folder as one JSON object (new, NUL-terminated,
+ * freed with pali_free): format, configuration, parameters and bytes per part,
+ * missing and unexpected tensors, tokenizer, what --check found. A model that
+ * can be described but not used is a success with "usable": false.
+ */
+char *pali_inspect(const char *name, const pali_inspect_options *options, pali_error *err);
+
+/*
+ * Where a model name leads: a path (new, freed with pali_free), with the
+ * rules of pali_model_open.
+ */
+char *pali_model_find(const char *name, pali_error *err);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
