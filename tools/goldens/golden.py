@@ -176,7 +176,7 @@ def forced_case(model, text, shape, out, notes):
     start = types.index(1) - 1  # the newline predicts the first suffix token
     logits = result.logits.detach()[0, start:-1]
     targets = torch.tensor(ids[start + 1 :])
-    out["forced.logits"] = logits.contiguous().clone()
+    out["forced.logits"] = logits[:4].contiguous().clone()
     out["forced.logprobs"] = logits.log_softmax(-1).gather(1, targets[:, None])[:, 0].clone()
     out["forced.loss"] = result.loss.detach().reshape(1).clone()
     assert torch.allclose(out["forced.loss"], -out["forced.logprobs"].mean(), atol=1e-5)
