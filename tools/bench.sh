@@ -1,0 +1,12 @@
+#!/bin/sh
+# bench.sh BUILD: runs every benchmark program of a build folder.
+set -eu
+build=$1
+found=
+for program in "$build"/bench/bench_*; do
+    [ -f "$program" ] && [ -x "$program" ] || continue
+    found=yes
+    echo "# ${program##*/}"
+    "$program"
+done
+[ -n "$found" ] || { echo "bench: no benchmark in $build/bench" >&2; exit 1; }
