@@ -4,7 +4,9 @@ set -eu
 build=$1
 found=
 for program in "$build"/bench/bench_*; do
-    [ -f "$program" ] && [ -x "$program" ] || continue
+    if [ ! -f "$program" ] || [ ! -x "$program" ]; then
+        continue
+    fi
     found=yes
     echo "# ${program##*/}"
     "$program"

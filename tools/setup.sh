@@ -69,33 +69,33 @@ look() {
     [ $os != apt ] || have qemu-x86_64 || optional=" qemu-user"
 }
 
-# The way to be root without a question that nobody is there to answer.
-as_root() {
-    if [ "$(id -u)" = 0 ]; then
-        "$@"
-    elif have sudo && { sudo -n true 2>/dev/null || [ -t 0 ]; }; then
-        sudo "$@"
-    else
-        return 1
-    fi
+# May we install without a question that nobody is there to answer?
+may_install() {
+    case $os in
+        apt) [ "$(id -u)" = 0 ] || { have sudo && { sudo -n true 2>/dev/null || [ -t 0 ]; }; } ;;
+        brew) have brew ;;
+        *) false ;;
+    esac
 }
 
 apt() {
-    as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -y -o Acquire::Retries=3 "$@"
+    sudo=
+    [ "$(id -u)" = 0 ] || sudo=sudo
+    $sudo env DEBIAN_FRONTEND=noninteractive apt-get -q -y -o Acquire::Retries=3 "$@"
 }
 
-install() { # shellcheck disable=SC2086
-    echo "pali: installing$*" >&2
+install() {
+    echo "pali: installing $*" >&2
     case $os in
-        apt) apt update >&2 && apt install --no-install-recommends $* >&2 ;;
-        brew) have brew && brew install $* >&2 ;;
-        *) return 1 ;;
+        apt) apt update >&2 && apt install --no-install-recommends "$@" >&2 ;;
+        brew) brew install "$@" >&2 ;;
     esac
 }
 
 look
-if [ -n "$missing$optional" ]; then
-    install "$missing$optional"
+if [ -n "$missing$optional" ] && may_install; then
+    # shellcheck disable=SC2086 # one word a package
+    install $missing $optional
     look
 fi
 [ -z "$optional" ] || echo "pali: without$optional the tests of other processors are skipped" >&2
