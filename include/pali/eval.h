@@ -9,6 +9,7 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+#pragma GCC visibility push(default)
 
 typedef struct pali_eval_options {
     size_t size;
@@ -30,6 +31,7 @@ typedef struct pali_eval_options {
  */
 char *pali_eval(pali_model *model, const char *rows_path, const pali_eval_options *options, pali_error *err);
 
+#pragma GCC visibility pop
 #ifdef __cplusplus
 }
 #endif

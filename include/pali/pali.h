@@ -27,6 +27,7 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+#pragma GCC visibility push(default)
 
 #define PALI_VERSION "0.1.0"
 
@@ -251,6 +252,7 @@ char *pali_inspect(const char *name, const pali_inspect_options *options, pali_e
  */
 char *pali_model_find(const char *name, pali_error *err);
 
+#pragma GCC visibility pop
 #ifdef __cplusplus
 }
 #endif

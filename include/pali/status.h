@@ -16,6 +16,7 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+#pragma GCC visibility push(default) /* what public headers declare is exported, nothing else */
 
 /*
  * Every status once: X(name, value, text). The values are also the exit codes
@@ -45,6 +46,7 @@ typedef struct pali_error {
 /* A short English text for a status ("out of memory"); static storage. */
 const char *pali_status_text(pali_status status);
 
+#pragma GCC visibility pop
 #ifdef __cplusplus
 }
 #endif
