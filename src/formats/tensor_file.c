@@ -103,10 +103,10 @@ static const char *find_problem(pl_tensor_file *file, const pl_tensor_entry *ent
     char *problem = NULL;
     if (entry->problem)
         problem = pl_strdup(entry->problem, err);
-    else if (entry->dtype == PL_DTYPE_COUNT)
-        problem = pl_format(err, "element type %.20s is not supported", entry->type);
     else if (entry->rank > PL_MAX_RANK)
         problem = pl_format(err, "found %zu axes, expected at most %d", entry->rank, PL_MAX_RANK);
+    else if (entry->dtype == PL_DTYPE_COUNT)
+        problem = pl_format(err, "element type %.20s is not supported", entry->type);
     else
         return NULL;
     problem = pl_tensor_file_keep(file, problem, err);

@@ -1,0 +1,287 @@
+/*
+ * The common vocabulary: growing arrays, an index from text to id, and the
+ * rules that hold whatever file the pieces came from.
+ */
+#include "formats/vocabulary.h"
+
+#include "base/text.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    LONGEST_PIECE = 4096, /* bytes; real ones stay below 100 */
+    MOST_PIECES = 1 << 24, /* so that a rank is exact in a float */
+    LOCATIONS = 1024,
+    SEGMENTS = 128
+};
+
+void pl_vocabulary_init(pl_vocabulary *v)
+{
+    *v = (pl_vocabulary){.bos = -1, .eos = -1, .pad = -1, .unk = -1};
+    for (int b = 0; b < 256; b++)
+        v->bytes[b] = -1;
+}
+
+void pl_vocabulary_free(pl_vocabulary *v)
+{
+    free(v->text);
+    free(v->ends);
+    free(v->scores);
+    free(v->types);
+    free(v->merges);
+    free(v->slots);
+    pl_vocabulary_init(v);
+}
+
+const char *pl_vocabulary_piece(const pl_vocabulary *v, int32_t id, size_t *length)
+{
+    const uint32_t start = id ? v->ends[id - 1] : 0;
+    *length = v->ends[id] - start;
+    return v->text + start;
+}
+
+static uint64_t hash_of(const char *text, size_t length)
+{
+    const uint64_t hash = pl_hash(text, length);
+    return hash ^ hash >> 29;
+}
+
+int32_t pl_vocabulary_find(const pl_vocabulary *v, const char *text, size_t length)
+{
+    if (v->slot_count == 0 || length == 0 || length > v->longest)
+        return -1;
+    const uint64_t hash = hash_of(text, length);
+    const uint32_t tag = (uint32_t)(hash >> 32);
+    for (size_t i = hash & (v->slot_count - 1);; i = (i + 1) & (v->slot_count - 1)) {
+        const pl_piece_slot slot = v->slots[i];
+        if (slot.id < 0)
+            return -1;
+        if (slot.tag != tag)
+            continue;
+        size_t size;
+        const char *piece = pl_vocabulary_piece(v, slot.id, &size);
+        if (size == length && memcmp(piece, text, length) == 0)
+            return slot.id;
+    }
+}
+
+static void put_slot(pl_piece_slot *slots, size_t count, uint64_t hash, int32_t id)
+{
+    size_t i = hash & (count - 1);
+    while (slots[i].id >= 0)
+        i = (i + 1) & (count - 1);
+    slots[i] = (pl_piece_slot){.tag = (uint32_t)(hash >> 32), .id = id};
+}
+
+/* Keeps the index at most half full with one more piece. */
+static pali_status grow_index(pl_vocabulary *v, pali_error *err)
+{
+    if (2 * (v->count + 1) <= v->slot_count)
+        return PALI_OK;
+    const size_t count = v->slot_count ? 2 * v->slot_count : 1024;
+    pl_piece_slot *slots = pl_new_raw(count, sizeof *slots, "piece index", err);
+    if (!slots)
+        return PALI_MEMORY;
+    memset(slots, 0xff, count * sizeof *slots);
+    for (size_t id = 0; id < v->count; id++) {
+        size_t length;
+        const char *text = pl_vocabulary_piece(v, (int32_t)id, &length);
+        put_slot(slots, count, hash_of(text, length), (int32_t)id);
+    }
+    free(v->slots);
+    v->slots = slots;
+    v->slot_count = count;
+    return PALI_OK;
+}
+
+static bool is_utf8(const char *text, size_t length)
+{
+    bool valid = true;
+    for (size_t at = 0; at < length && valid;) {
+        uint32_t code;
+        at += pl_utf8_read(text + at, length - at, &code, &valid);
+    }
+    return valid;
+}
+
+static pali_status check_piece(const pl_vocabulary *v, const char *text, size_t length, float score,
+                               pl_piece_type type, pali_error *err)
+{
+    char name[80];
+    if (v->count >= MOST_PIECES)
+        return pl_fail(err, PALI_MODEL, "piece %zu: expected at most %d pieces", v->count, MOST_PIECES);
+    if (length == 0 || length > LONGEST_PIECE)
+        return pl_fail(err, PALI_MODEL, "piece %zu: found %zu bytes, expected 1 to %d", v->count, length, LONGEST_PIECE);
+    if (!is_utf8(text, length))
+        return pl_fail(err, PALI_MODEL, "piece %zu: %s is not UTF-8", v->count, pl_printable(text, length, name));
+    if (!isfinite(score))
+        return pl_fail(err, PALI_MODEL, "piece %zu: score is not a finite number", v->count);
+    if (type < PL_PIECE_NORMAL || type > PL_PIECE_BYTE)
+        return pl_fail(err, PALI_MODEL, "piece %zu: found type %d, expected 1 to 6", v->count, (int)type);
+    const int32_t twin = pl_vocabulary_find(v, text, length);
+    if (twin >= 0)
+        return pl_fail(err, PALI_MODEL, "piece %zu: %s stands already at id %d", v->count,
+                       pl_printable(text, length, name), (int)twin);
+    if (v->text_size + length > UINT32_MAX)
+        return pl_fail(err, PALI_MODEL, "piece %zu: more than 4 GiB of pieces", v->count);
+    return PALI_OK;
+}
+
+pali_status pl_vocabulary_push(pl_vocabulary *v, const char *text, size_t length, float score, pl_piece_type type,
+                               pali_error *err)
+{
+    pali_status status = check_piece(v, text, length, score, type, err);
+    if (status == PALI_OK)
+        status = pl_grow(&v->text, &v->text_capacity, v->text_size + length, 1, "pieces", err);
+    if (status == PALI_OK)
+        status = pl_grow(&v->ends, &v->ends_capacity, v->count + 1, sizeof *v->ends, "pieces", err);
+    if (status == PALI_OK)
+        status = pl_grow(&v->scores, &v->scores_capacity, v->count + 1, sizeof *v->scores, "pieces", err);
+    if (status == PALI_OK)
+        status = pl_grow(&v->types, &v->types_capacity, v->count + 1, 1, "pieces", err);
+    if (status == PALI_OK)
+        status = grow_index(v, err);
+    if (status != PALI_OK)
+        return status;
+    memcpy(v->text + v->text_size, text, length);
+    v->text_size += length;
+    v->longest = pl_max(v->longest, length);
+    v->ends[v->count] = (uint32_t)v->text_size;
+    v->scores[v->count] = score;
+    v->types[v->count] = (uint8_t)type;
+    put_slot(v->slots, v->slot_count, hash_of(text, length), (int32_t)v->count);
+    v->count++;
+    return PALI_OK;
+}
+
+int pl_byte_of_piece(const char *text, size_t length)
+{
+    static const char digits[] = "0123456789ABCDEF";
+    if (length != 6 || memcmp(text, "<0x", 3) != 0 || text[5] != '>' || !text[3] || !text[4])
+        return -1;
+    const char *high = strchr(digits, text[3]), *low = strchr(digits, text[4]);
+    return high && low ? (int)((high - digits) * 16 + (low - digits)) : -1;
+}
+
+bool pl_is_location_piece(const char *text, size_t length)
+{
+    const bool loc = length == 9 && memcmp(text, "<loc", 4) == 0;
+    const bool seg = length == 8 && memcmp(text, "<seg", 4) == 0;
+    if ((!loc && !seg) || text[length - 1] != '>')
+        return false;
+    for (size_t i = 4; i < length - 1; i++)
+        if (text[i] < '0' || text[i] > '9')
+            return false;
+    return true;
+}
+
+/* Ids for all 256 bytes; a file may have the character itself in place of the
+ * byte piece of an ASCII byte (Gemma's tokenizer.json prints the tab so). */
+static pali_status fill_bytes(pl_vocabulary *v, pali_error *err)
+{
+    for (size_t id = 0; id < v->count; id++) {
+        if (v->types[id] != PL_PIECE_BYTE)
+            continue;
+        size_t length;
+        char name[80];
+        const char *text = pl_vocabulary_piece(v, (int32_t)id, &length);
+        const int byte = pl_byte_of_piece(text, length);
+        if (byte < 0)
+            return pl_fail(err, PALI_MODEL, "piece %zu: found %s of type byte, expected <0x00> to <0xFF>", id,
+                           pl_printable(text, length, name));
+        v->bytes[byte] = (int32_t)id;
+    }
+    for (int b = 0; b < 256 && v->byte_fallback; b++) {
+        const char character = (char)b;
+        if (v->bytes[b] < 0 && b < 128)
+            v->bytes[b] = pl_vocabulary_find(v, &character, 1);
+        if (v->bytes[b] < 0)
+            return pl_fail(err, PALI_MODEL, "byte_fallback: is on, but the piece <0x%02X> is missing", (unsigned)b);
+    }
+    return PALI_OK;
+}
+
+static pali_status check_special(pl_vocabulary *v, const char *name, int32_t id, pl_piece_type type, pali_error *err)
+{
+    if (id < 0)
+        return PALI_OK;
+    if ((size_t)id >= v->count)
+        return pl_fail(err, PALI_MODEL, "%s id: found %d, expected below %zu pieces", name, (int)id, v->count);
+    v->types[id] = (uint8_t)type;
+    return PALI_OK;
+}
+
+/* Types that some files have wrong: locations must be found in text, <image> must not. */
+static void settle_types(pl_vocabulary *v)
+{
+    for (size_t id = 0; id < v->count; id++) {
+        size_t length;
+        const char *text = pl_vocabulary_piece(v, (int32_t)id, &length);
+        if (pl_is_location_piece(text, length))
+            v->types[id] = PL_PIECE_USER_DEFINED;
+    }
+    const int32_t image = pl_vocabulary_find(v, "<image>", 7);
+    if (image >= 0)
+        v->types[image] = PL_PIECE_CONTROL;
+}
+
+pali_status pl_vocabulary_finish(pl_vocabulary *v, pali_error *err)
+{
+    if (v->count == 0)
+        return pl_fail(err, PALI_MODEL, "no pieces");
+    settle_types(v);
+    pali_status status = check_special(v, "bos", v->bos, PL_PIECE_CONTROL, err);
+    if (status == PALI_OK)
+        status = check_special(v, "eos", v->eos, PL_PIECE_CONTROL, err);
+    if (status == PALI_OK)
+        status = check_special(v, "pad", v->pad, PL_PIECE_CONTROL, err);
+    if (status == PALI_OK)
+        status = check_special(v, "unk", v->unk, PL_PIECE_UNKNOWN, err);
+    if (status == PALI_OK)
+        status = fill_bytes(v, err);
+    if (status == PALI_OK && !v->byte_fallback && v->unk < 0)
+        status = pl_fail(err, PALI_MODEL, "found neither byte pieces nor an unknown piece, expected one of them");
+    return status;
+}
+
+pali_status pl_vocabulary_add_locations(pl_vocabulary *v, pali_error *err)
+{
+    pali_status status = PALI_OK;
+    for (int i = 0; i < LOCATIONS + SEGMENTS && status == PALI_OK; i++) {
+        char text[24];
+        const int length = i < LOCATIONS ? snprintf(text, sizeof text, "<loc%04d>", i)
+                                         : snprintf(text, sizeof text, "<seg%03d>", i - LOCATIONS);
+        if (pl_vocabulary_find(v, text, (size_t)length) < 0)
+            status = pl_vocabulary_push(v, text, (size_t)length, 0, PL_PIECE_USER_DEFINED, err);
+    }
+    return status;
+}
+
+pali_status pl_vocabulary_from_arrays(pl_vocabulary *v, const pl_vocabulary_arrays *arrays, const char *name,
+                                      pali_error *err)
+{
+    pl_vocabulary_init(v);
+    pali_status status = PALI_OK;
+    for (size_t i = 0; i < arrays->count && status == PALI_OK; i++) {
+        const size_t length = arrays->lengths ? arrays->lengths[i] : strlen(arrays->pieces[i]);
+        const int32_t type = arrays->types[i];
+        status = pl_vocabulary_push(v, arrays->pieces[i], length, arrays->scores[i],
+                                    type < 0 || type > PL_PIECE_BYTE ? 0 : (pl_piece_type)type, err);
+        v->byte_fallback = v->byte_fallback || type == PL_PIECE_BYTE;
+    }
+    v->bos = arrays->bos;
+    v->eos = arrays->eos;
+    v->pad = arrays->pad;
+    v->unk = arrays->unk;
+    v->add_dummy_prefix = arrays->add_dummy_prefix;
+    if (status == PALI_OK)
+        status = pl_vocabulary_finish(v, err);
+    if (status != PALI_OK) {
+        pl_error_prefix(err, "%s", name);
+        pl_vocabulary_free(v);
+    }
+    return status;
+}
