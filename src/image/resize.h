@@ -1,0 +1,57 @@
+/*
+ * Resizing, in the two arithmetics that PaliGemma pictures went through:
+ * Pillow's (8-bit in and out, fixed point) and TensorFlow's (float out).
+ * Both squash: the aspect ratio is not kept.
+ */
+#ifndef PL_IMAGE_RESIZE_H
+#define PL_IMAGE_RESIZE_H
+
+#include "image/image.h"
+
+#include <stdint.h>
+
+/* Values as in Pillow and in preprocessor_config.json's "resample". */
+typedef enum pl_filter {
+    PL_FILTER_NEAREST = 0,
+    PL_FILTER_LANCZOS = 1,
+    PL_FILTER_BILINEAR = 2,
+    PL_FILTER_BICUBIC = 3,
+    PL_FILTER_BOX = 4,
+    PL_FILTER_HAMMING = 5,
+} pl_filter;
+
+/*
+ * Which pass comes first; it shows, as the first one rounds to 8 bits. Pillow
+ * was horizontal-first until 12 and so made every published number; from 13
+ * on, pictures that lose more than twice as many rows as columns go the other
+ * way: tall screenshots, and 1080 x 1920 to 448, but not 3:4 photos.
+ */
+typedef enum pl_pass_order {
+    PL_PASS_HORIZONTAL_FIRST, /* Pillow up to 12 */
+    PL_PASS_PILLOW_13,        /* Pillow 13 */
+} pl_pass_order;
+
+/*
+ * dst becomes width x height pixels, the very bytes of Pillow's
+ * Image.resize((width, height), filter). src and dst are different pictures;
+ * the caller frees dst.
+ */
+pali_status pl_resize_pillow(const pl_image *src, size_t width, size_t height, pl_filter filter, pl_pass_order order, pl_image *dst, pali_error *err);
+
+/* The taps of one output of one axis, for tests: weights as used, scaled by 2^22. */
+typedef struct pl_taps {
+    size_t start, count;
+    const int32_t *weights; /* [count], borrowed from the table */
+} pl_taps;
+typedef struct pl_tap_table pl_tap_table;
+pl_tap_table *pl_tap_table_new(size_t in, size_t out, pl_filter filter, pali_error *err);
+void pl_tap_table_free(pl_tap_table *table);
+pl_taps pl_tap_table_at(const pl_tap_table *table, size_t output);
+
+/*
+ * dst [height, width, 3] f32 in 0..255, owned by the caller: TensorFlow's
+ * tf.image.resize(method="bilinear", antialias=...) of a uint8 picture.
+ */
+pali_status pl_resize_tensorflow(const pl_image *src, size_t width, size_t height, bool antialias, float *dst, pali_error *err);
+
+#endif
