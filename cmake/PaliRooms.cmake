@@ -52,6 +52,10 @@ function(pali_test name)
   target_link_libraries(test_${name} PRIVATE ${TEST_LIBRARIES} PkgConfig::CMOCKA pali_options m)
   add_test(NAME ${name} COMMAND test_${name} WORKING_DIRECTORY "${PROJECT_SOURCE_DIR}")
   set_tests_properties(${name} PROPERTIES SKIP_RETURN_CODE 77)
+  if(PALI_SANITIZE) # a block that is too large is to fail, as it does without
+    set_tests_properties(${name} PROPERTIES ENVIRONMENT
+      "ASAN_OPTIONS=allocator_may_return_null=1;TSAN_OPTIONS=allocator_may_return_null=1;UBSAN_OPTIONS=print_stacktrace=1")
+  endif()
   if(TEST_LABELS)
     set_tests_properties(${name} PROPERTIES LABELS "${TEST_LABELS}")
   endif()

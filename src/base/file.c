@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,7 +15,7 @@
 
 static int open_regular(const char *path, struct stat *info, pali_status status, pali_error *err)
 {
-    const int fd = open(path, O_RDONLY | O_CLOEXEC);
+    const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe without a writer must not hold us */
     if (fd < 0) {
         pl_fail(err, status, "%s: cannot open: %s", path, strerror(errno));
         return -1;
@@ -93,7 +94,11 @@ char *pl_file_read(const char *path, size_t limit, size_t *size, pali_status sta
         return NULL;
     char *text = NULL;
     size_t used = 0, capacity = 0;
-    pali_status failed = pl_grow(&text, &capacity, (size_t)info.st_size + 2, 1, path, err);
+    pali_status failed;
+    if ((size_t)info.st_size > limit)
+        failed = pl_fail(err, status, "%s: found %zu bytes, expected at most %zu", path, (size_t)info.st_size, limit);
+    else
+        failed = pl_grow(&text, &capacity, (size_t)info.st_size + 2, 1, path, err);
     while (failed == PALI_OK) {
         const ssize_t got = read(fd, text + used, capacity - used - 1);
         if (got < 0 && errno == EINTR)
@@ -104,7 +109,7 @@ char *pl_file_read(const char *path, size_t limit, size_t *size, pali_status sta
             break;
         used += (size_t)got;
         if (used > limit)
-            failed = pl_fail(err, status, "%s: found more than %zu bytes, the most that is read", path, limit);
+            failed = pl_fail(err, status, "%s: found more bytes than the %zu expected at most", path, limit);
         else
             failed = pl_grow(&text, &capacity, used + 2, 1, path, err);
     }
@@ -119,27 +124,41 @@ char *pl_file_read(const char *path, size_t limit, size_t *size, pali_status sta
     return text;
 }
 
+/* Everything into `to`, down to the disk where there is one; 0 or an errno. */
+static int write_all(const char *to, const void *data, size_t size)
+{
+    FILE *file = fopen(to, "wb");
+    if (!file)
+        return errno;
+    int reason = 0;
+    if (fwrite(data, 1, size, file) != size || fflush(file) != 0)
+        reason = errno;
+    else if (fsync(fileno(file)) != 0 && errno != EINVAL && errno != ENOTSUP) /* a pipe has no disk */
+        reason = errno;
+    if (fclose(file) != 0 && reason == 0)
+        reason = errno;
+    return reason;
+}
+
 pali_status pl_file_write(const char *path, const void *data, size_t size, pali_error *err)
 {
-    char *temporary = pl_format(err, "%s.%ld.tmp", path, (long)getpid());
+    struct stat info;
+    if (stat(path, &info) == 0 && !S_ISREG(info.st_mode)) { /* a rename would put a file in a device's place */
+        if (S_ISDIR(info.st_mode))
+            return pl_fail(err, PALI_FAILED, "%s: cannot write: it is a folder", path);
+        const int reason = write_all(path, data, size);
+        return reason ? pl_fail(err, PALI_FAILED, "%s: cannot write: %s", path, strerror(reason)) : PALI_OK;
+    }
+    char *temporary = pl_format(err, "%s.%ld.%lx.tmp", path, (long)getpid(), (unsigned long)pthread_self());
     if (!temporary)
         return PALI_MEMORY;
     pali_status status = PALI_OK;
-    FILE *file = fopen(temporary, "wb");
-    bool written = file && fwrite(data, 1, size, file) == size && fflush(file) == 0 && fsync(fileno(file)) == 0;
-    int reason = errno;
-    if (file && fclose(file) != 0 && written) {
-        written = false;
+    int reason = write_all(temporary, data, size);
+    if (reason == 0 && rename(temporary, path) != 0)
         reason = errno;
-    }
-    if (written && rename(temporary, path) != 0) {
-        written = false;
-        reason = errno;
-    }
-    if (!written) {
+    if (reason) {
+        unlink(temporary);
         status = pl_fail(err, PALI_FAILED, "%s: cannot write: %s", path, strerror(reason));
-        if (file)
-            unlink(temporary);
     }
     free(temporary);
     return status;

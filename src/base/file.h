@@ -31,7 +31,10 @@ void pl_map_drop(const pl_map *map, size_t offset, size_t length);
  */
 char *pl_file_read(const char *path, size_t limit, size_t *size, pali_status status, pali_error *err);
 
-/* Writes path through a temporary file beside it and a rename: whole or not at all. */
+/*
+ * Writes path through a temporary file beside it and a rename: whole or not at
+ * all. A device or a pipe is written to directly.
+ */
 pali_status pl_file_write(const char *path, const void *data, size_t size, pali_error *err);
 
 bool pl_is_file(const char *path);

@@ -58,7 +58,11 @@ char *pl_format(pali_error *err, const char *format, ...)
     va_copy(again, args);
     const int length = vsnprintf(NULL, 0, format, args);
     va_end(args);
-    char *text = length < 0 ? NULL : pl_new_raw((size_t)length + 1, 1, "string", err);
+    char *text = NULL;
+    if (length < 0)
+        pl_fail(err, PALI_FAILED, "text: cannot be formatted");
+    else
+        text = pl_new_raw((size_t)length + 1, 1, "string", err);
     if (text)
         vsnprintf(text, (size_t)length + 1, format, again);
     va_end(again);
@@ -84,9 +88,12 @@ pali_status pl_grow(void *items, size_t *capacity, size_t need, size_t size, con
 
 pali_status pl_arena_init(pl_arena *arena, size_t bytes, const char *what, pali_error *err)
 {
-    *arena = (pl_arena){.size = pl_round_up(bytes ? bytes : 1, ALIGNMENT)};
-    arena->block = pl_new_aligned(arena->size, what, err);
-    return arena->block ? PALI_OK : PALI_MEMORY;
+    *arena = (pl_arena){0}; /* refuses every push, should the block not be had */
+    unsigned char *block = pl_new_aligned(bytes, what, err);
+    if (!block)
+        return PALI_MEMORY;
+    *arena = (pl_arena){.block = block, .size = pl_round_up(bytes ? bytes : 1, ALIGNMENT)};
+    return PALI_OK;
 }
 
 pl_arena pl_arena_plan(void)

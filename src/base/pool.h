@@ -20,7 +20,8 @@ size_t pl_pool_threads(const pl_pool *pool);
 
 /*
  * Runs tasks 0..tasks-1 and returns when all are done. Calls from several
- * threads take turns. A NULL pool runs them on the caller's thread.
+ * threads take turns; a task must not call it for its own pool. A NULL pool
+ * runs them on the caller's thread.
  */
 void pl_pool_run(pl_pool *pool, size_t tasks, pl_task_fn *run, void *context);
 

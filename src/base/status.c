@@ -1,6 +1,8 @@
 /* Status texts and the one place where error messages are written. */
 #include "base/status.h"
 
+#include "base/text.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -17,12 +19,32 @@ const char *pali_status_text(pali_status status)
     return "unknown status";
 }
 
-/* Messages are one line: what a file or a user put into them may not be. */
+/* C0 and C1 control characters, which move a terminal's cursor or do worse. */
+static bool is_control(uint32_t code)
+{
+    return code < 0x20 || (code >= 0x7f && code < 0xa0);
+}
+
+/*
+ * Messages are one line of UTF-8: what a file or a user put into them may not
+ * be, and the cut to size may have split a character.
+ */
 static void one_line(char *message)
 {
-    for (unsigned char *c = (unsigned char *)message; *c; c++)
-        if (*c < 0x20 || *c == 0x7f)
-            *c = ' ';
+    const size_t length = strlen(message);
+    size_t out = 0, step;
+    for (size_t i = 0; i < length; i += step) {
+        uint32_t code;
+        bool valid;
+        step = pl_utf8_read(message + i, length - i, &code, &valid);
+        if (valid && !is_control(code)) {
+            memmove(message + out, message + i, step);
+            out += step;
+        } else {
+            message[out++] = valid ? ' ' : '?';
+        }
+    }
+    message[out] = '\0';
 }
 
 pali_status pl_fail(pali_error *err, pali_status status, const char *format, ...)
@@ -66,13 +88,23 @@ void pl_error_prefix(pali_error *err, const char *format, ...)
 const char *pl_printable(const char *text, size_t length, char buf[80])
 {
     const size_t most = 60;
-    size_t out = 0;
+    size_t out = 0, in = 0;
     buf[out++] = '\'';
-    for (size_t i = 0; i < length && i < most; i++) {
-        const unsigned char c = (unsigned char)text[i];
-        buf[out++] = c < 0x20 || c == 0x7f ? '?' : (char)c;
+    while (in < length) {
+        uint32_t code;
+        bool valid;
+        const size_t step = pl_utf8_read(text + in, length - in, &code, &valid);
+        if (in + step > most)
+            break;
+        if (valid && !is_control(code)) {
+            memcpy(buf + out, text + in, step);
+            out += step;
+        } else {
+            buf[out++] = '?';
+        }
+        in += step;
     }
-    if (length > most) {
+    if (in < length) {
         memcpy(buf + out, "...", 3);
         out += 3;
     }

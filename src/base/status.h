@@ -20,7 +20,8 @@ __attribute__((format(printf, 2, 3))) void pl_error_prefix(pali_error *err, cons
 
 /*
  * A name found in a file, made safe to print: quotes it, replaces control
- * characters, cuts it at 60 bytes. Writes into buf and returns buf.
+ * characters and what is not UTF-8, cuts it between characters at 60 bytes at
+ * most. Writes into buf and returns buf.
  */
 const char *pl_printable(const char *text, size_t length, char buf[80]);
 

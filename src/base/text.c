@@ -66,8 +66,10 @@ pali_status pl_buffer_printf(pl_buffer *buffer, pali_error *err, const char *for
     va_copy(again, args);
     const int length = vsnprintf(NULL, 0, format, args);
     va_end(args);
-    pali_status status = PALI_FAILED;
-    if (length >= 0)
+    pali_status status;
+    if (length < 0)
+        status = pl_fail(err, PALI_FAILED, "text: cannot be formatted");
+    else
         status = pl_grow(&buffer->data, &buffer->capacity, buffer->length + (size_t)length + 1, 1, "text", err);
     if (status == PALI_OK) {
         vsnprintf(buffer->data + buffer->length, (size_t)length + 1, format, again);
