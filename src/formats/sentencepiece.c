@@ -184,7 +184,7 @@ static pali_status read_piece(pl_vocabulary *v, span in, pali_error *err)
     float score;
     memcpy(&score, &bits, sizeof score);
     return pl_vocabulary_push(v, (const char *)text.at, text.size, score,
-                              type > PL_PIECE_BYTE ? 0 : (pl_piece_type)type, err);
+                              (pl_piece_type)(type < 100 ? type : 100), err);
 }
 
 static pali_status read_model(pl_vocabulary *v, span in, settings *s, pali_error *err)

@@ -119,7 +119,7 @@ static pali_status check_piece(const pl_vocabulary *v, const char *text, size_t 
         return pl_fail(err, PALI_MODEL, "piece %zu: %s is not UTF-8", v->count, pl_printable(text, length, name));
     if (!isfinite(score))
         return pl_fail(err, PALI_MODEL, "piece %zu: score is not a finite number", v->count);
-    if (type < PL_PIECE_NORMAL || type > PL_PIECE_BYTE)
+    if ((int)type < PL_PIECE_NORMAL || (int)type > PL_PIECE_BYTE)
         return pl_fail(err, PALI_MODEL, "piece %zu: found type %d, expected 1 to 6", v->count, (int)type);
     const int32_t twin = pl_vocabulary_find(v, text, length);
     if (twin >= 0)
@@ -196,8 +196,9 @@ static pali_status fill_bytes(pl_vocabulary *v, pali_error *err)
     }
     for (int b = 0; b < 256 && v->byte_fallback; b++) {
         const char character = (char)b;
-        if (v->bytes[b] < 0 && b < 128)
-            v->bytes[b] = pl_vocabulary_find(v, &character, 1);
+        const int32_t alone = b < 128 ? pl_vocabulary_find(v, &character, 1) : -1;
+        if (v->bytes[b] < 0 && alone >= 0 && v->types[alone] != PL_PIECE_CONTROL && v->types[alone] != PL_PIECE_UNKNOWN)
+            v->bytes[b] = alone;
         if (v->bytes[b] < 0)
             return pl_fail(err, PALI_MODEL, "byte_fallback: is on, but the piece <0x%02X> is missing", (unsigned)b);
     }
@@ -267,9 +268,8 @@ pali_status pl_vocabulary_from_arrays(pl_vocabulary *v, const pl_vocabulary_arra
     pali_status status = PALI_OK;
     for (size_t i = 0; i < arrays->count && status == PALI_OK; i++) {
         const size_t length = arrays->lengths ? arrays->lengths[i] : strlen(arrays->pieces[i]);
-        const int32_t type = arrays->types[i];
-        status = pl_vocabulary_push(v, arrays->pieces[i], length, arrays->scores[i],
-                                    type < 0 || type > PL_PIECE_BYTE ? 0 : (pl_piece_type)type, err);
+        const pl_piece_type type = (pl_piece_type)arrays->types[i];
+        status = pl_vocabulary_push(v, arrays->pieces[i], length, arrays->scores[i], type, err);
         v->byte_fallback = v->byte_fallback || type == PL_PIECE_BYTE;
     }
     v->bos = arrays->bos;

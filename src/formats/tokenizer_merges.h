@@ -1,0 +1,15 @@
+/*
+ * The merge list of a tokenizer.json: turned back into SentencePiece's scores
+ * and piece types where it is one, kept pair by pair where it is not.
+ */
+#ifndef PL_FORMATS_TOKENIZER_MERGES_H
+#define PL_FORMATS_TOKENIZER_MERGES_H
+
+#include "formats/vocabulary.h"
+
+struct json_t;
+
+/* `merges`: an array of "left right" strings or [left, right] arrays; the pieces of *v are complete. */
+pali_status pl_tokenizer_merges_read(pl_vocabulary *v, const struct json_t *merges, pali_error *err);
+
+#endif
