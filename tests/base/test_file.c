@@ -187,6 +187,8 @@ static void a_failed_write_leaves_what_was_there(void **state)
     assert_non_null(strstr(err.message, "missing/out: cannot write: No such file"));
     assert_int_equal(pl_file_write(folder, "x", 1, &err), PALI_FAILED);
     assert_non_null(strstr(err.message, "it is a folder"));
+    if (access("/dev/full", W_OK) != 0)
+        return; /* Linux has it */
     assert_int_equal(pl_file_write("/dev/full", "x", 1, &err), PALI_FAILED);
     assert_non_null(strstr(err.message, "/dev/full: cannot write: No space left"));
 }

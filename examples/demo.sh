@@ -1,0 +1,44 @@
+#!/bin/sh
+# demo.sh [BUILD]: nano, the small model that comes with pali, answers about the
+# pictures that come with it; then how to go on with real weights.
+set -eu
+cd "$(dirname "$0")/.."
+pali=${1:-build/release}/apps/pali
+nano=models/nano
+pictures=$nano/pictures
+
+[ -x "$pali" ] || { echo "demo: $pali is not built; make demo builds it" >&2; exit 1; }
+[ -f $pictures/pictures.tsv ] || { echo "demo: $pictures/pictures.tsv is missing" >&2; exit 1; }
+
+asked=0
+right=0
+shown=
+tab=$(printf '\t')
+while IFS=$tab read -r file prompt expected; do
+    case $file in '' | '#'* | file) continue ;; esac
+    if [ "$file" != "$shown" ]; then
+        printf '\n%s\n' "$pictures/$file"
+        shown=$file
+    fi
+    printf '> %s\n' "$prompt"
+    answer=$("$pali" run --quiet -m $nano "$pictures/$file" "$prompt" </dev/null)
+    printf '%s\n' "$answer"
+    asked=$((asked + 1))
+    if [ "$answer" = "$expected" ]; then
+        right=$((right + 1))
+    else
+        printf '  (expected: %s)\n' "$expected"
+    fi
+done <$pictures/pictures.tsv
+
+cat <<TXT
+
+$right of $asked answers are those expected. nano knows only pictures of this kind.
+Real weights come from Hugging Face, where their licence must be accepted once:
+    https://huggingface.co/google/paligemma2-3b-mix-448
+    hf download google/paligemma2-3b-mix-448
+    $pali run -m google/paligemma2-3b-mix-448 photo.jpg "caption en"
+A model is named by its hub name once it is downloaded (the local cache is used,
+nothing is fetched), or by a folder or file; '$pali help run' tells the rest.
+TXT
+[ "$asked" -gt 0 ]
