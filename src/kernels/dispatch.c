@@ -9,6 +9,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
 typedef struct level {
     const char *name;
     const pl_kernels *kernels;
@@ -19,6 +23,38 @@ static bool runs_ref(void)
 {
     return true;
 }
+
+#if defined(__x86_64__)
+/* XCR0: which register states the system saves; only to be read when OSXSAVE is set. */
+static uint64_t saved_states(void)
+{
+    uint32_t low, high;
+    __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+    return (uint64_t)high << 32 | low;
+}
+
+/* The processor has every bit of `ecx1` (leaf 1) and `ebx7` (leaf 7), and the system saves `states`. */
+static bool has_features(uint32_t ecx1, uint32_t ebx7, uint64_t states)
+{
+    uint32_t a, b, c, d;
+    if (!__get_cpuid(1, &a, &b, &c, &d) || (c & (ecx1 | bit_OSXSAVE)) != (ecx1 | bit_OSXSAVE))
+        return false;
+    if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || (b & ebx7) != ebx7)
+        return false;
+    return (saved_states() & states) == states;
+}
+
+static bool runs_avx2(void)
+{
+    return has_features(bit_AVX | bit_FMA | bit_F16C, bit_AVX2, 0x6); /* xmm, ymm */
+}
+
+static bool runs_avx512(void)
+{
+    const uint32_t ebx7 = bit_AVX2 | bit_AVX512F | bit_AVX512BW | bit_AVX512VL | bit_AVX512DQ;
+    return has_features(bit_AVX | bit_FMA | bit_F16C, ebx7, 0xe6); /* and masks, zmm */
+}
+#endif
 
 #define LEVEL_ROW(name) {#name, &pl_kernels_##name, runs_##name},
 static const level levels[] = {PL_LEVEL_LIST(LEVEL_ROW)};

@@ -44,7 +44,7 @@ typedef void pl_gemv_fn(size_t rows, size_t k, const void *w, size_t row_bytes, 
 /* y = (x - mean) / sqrt(variance + eps) * scale + bias, over n values. */
 typedef void pl_layernorm_fn(size_t n, const float *x, const float *scale, const float *bias, float eps, float *y);
 
-/* y = x / sqrt(mean(x^2) + eps) * (offset + scale): offset is 1 for weights as released, 0 where it was added already. */
+/* y = x / sqrt(mean(x^2) + eps) * (offset + scale): offset is 1 for weights as released, 0 where it was added already; y may be x. */
 typedef void pl_rmsnorm_fn(size_t n, const float *x, const float *scale, float offset, float eps, float *y);
 
 /* y = gelu_tanh(x) = x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))); y may be x. */

@@ -21,7 +21,7 @@
 
 /* Levels compiled in, weakest first: X(name). */
 #if defined(__x86_64__)
-#define PL_LEVEL_LIST(X) X(ref)
+#define PL_LEVEL_LIST(X) X(ref) X(avx2) X(avx512)
 #else
 #define PL_LEVEL_LIST(X) X(ref)
 #endif

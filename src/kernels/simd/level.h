@@ -1,0 +1,52 @@
+/*
+ * One instruction-set level from its vocabulary: a level's file defines the
+ * words below, includes this header, and has its table. Everything is static,
+ * so that no code of one level can be linked in place of another's.
+ *
+ *   VF                        values in a vector, 4, 8 or 16
+ *   PRODUCT_ROWS              rows of a product step, of two vectors each
+ *   PL_LEVEL, PL_SIMD(name)   the level's name; a name with the level's suffix
+ *   vf, vi                    vectors of float and int32
+ *   vf_zero vf_set vf_load vf_store vf_load_bytes     (any address)
+ *   vf_load_first(p, n, fill), vf_store_first(p, n, x)   n < VF values, touching no others
+ *   vf_load_bf16 vf_load_f16(bytes), load_one_f16(bytes)   packed halves -> floats
+ *   vf_add vf_sub vf_mul vf_div, vf_fma(a, b, c) = a*b + c rounded once
+ *   vf_min vf_max(a, b)       b when either is NaN
+ *   vf_abs vf_round vf_with_sign_of(size, sign) vf_where_less(a, b, then, else)
+ *   vf_ldexp(x, n)            x * 2^n, n whole and within -151 to 129
+ *   vf_sum vf_largest         over the lanes, in a fixed order
+ *   vf_equal_bits(a, b)       bit i: lane i is equal
+ *   vf_transpose(vf [VF])     a square in place
+ *   vi_set vi_load_u8 vi_load_i8(bytes) vi_and vi_or vi_sub vi_shift_left vi_shift_right vf_from_int
+ */
+#ifndef PL_KERNELS_SIMD_LEVEL_H
+#define PL_KERNELS_SIMD_LEVEL_H
+
+#include "kernels/levels.h"
+
+/* Loops of constant length over registers must be unrolled for the arrays to become registers. */
+#if defined(__clang__)
+#define UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define UNROLL _Pragma("GCC unroll 16")
+#endif
+#define ALWAYS_INLINE static inline __attribute__((always_inline))
+
+#include "kernels/simd/math.h"
+#include "kernels/simd/vector.h"
+
+#include "kernels/simd/unpack.h"
+
+#include "kernels/simd/matrix.h"
+
+/* The table; a level that has something better for an entry overrides it there. */
+#define PL_SIMD_ENTRY(type, name) .name = PL_SIMD(name),
+#define PL_SIMD_TYPED_ENTRY(type, name) \
+    .unpack[PL_##type] = PL_SIMD(unpack_##name), .pack[PL_##type] = PL_SIMD(pack_##name), .gemv[PL_##type] = PL_SIMD(gemv_##name),
+#define PL_SIMD_TABLE                                                                                           \
+    {                                                                                                           \
+        .level = PL_LEVEL, .panel_columns = PANEL, .panel_rows = PRODUCT_ROWS, PL_KERNEL_LIST(PL_SIMD_ENTRY)    \
+        PL_WEIGHT_LIST(PL_SIMD_TYPED_ENTRY)                                                                     \
+    }
+
+#endif

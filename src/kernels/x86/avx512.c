@@ -1,0 +1,220 @@
+/*
+ * The level avx512: AVX-512 F, BW, VL and DQ (Skylake-SP, Ice Lake, Zen 4 and
+ * later). The vocabulary of 16 floats; the loops are in kernels/simd/.
+ */
+#include <immintrin.h>
+#include <stddef.h>
+
+#define PL_LEVEL "avx512"
+#define PL_SIMD(name) name##_avx512
+
+enum { VF = 16, PRODUCT_ROWS = 12 };
+
+typedef __m512 vf;
+typedef __m512i vi;
+
+static inline vf vf_zero(void)
+{
+    return _mm512_setzero_ps();
+}
+
+static inline vf vf_set(float x)
+{
+    return _mm512_set1_ps(x);
+}
+
+static inline vf vf_load(const float *p)
+{
+    return _mm512_loadu_ps(p);
+}
+
+static inline vf vf_load_bytes(const unsigned char *p)
+{
+    return _mm512_loadu_ps(p);
+}
+
+static inline void vf_store(float *p, vf x)
+{
+    _mm512_storeu_ps(p, x);
+}
+
+static inline __mmask16 first_lanes(size_t n)
+{
+    return (__mmask16)((1u << n) - 1);
+}
+
+static inline vf vf_load_first(const float *p, size_t n, vf fill)
+{
+    return _mm512_mask_loadu_ps(fill, first_lanes(n), p);
+}
+
+static inline void vf_store_first(float *p, size_t n, vf x)
+{
+    _mm512_mask_storeu_ps(p, first_lanes(n), x);
+}
+
+static inline vf vf_load_bf16(const unsigned char *p)
+{
+    const __m512i wide = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)(const void *)p));
+    return _mm512_castsi512_ps(_mm512_slli_epi32(wide, 16));
+}
+
+static inline vf vf_load_f16(const unsigned char *p)
+{
+    return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)p));
+}
+
+static inline float load_one_f16(const unsigned char *p)
+{
+    return _cvtsh_ss((unsigned short)(p[0] | p[1] << 8));
+}
+
+static inline vf vf_add(vf a, vf b)
+{
+    return _mm512_add_ps(a, b);
+}
+
+static inline vf vf_sub(vf a, vf b)
+{
+    return _mm512_sub_ps(a, b);
+}
+
+static inline vf vf_mul(vf a, vf b)
+{
+    return _mm512_mul_ps(a, b);
+}
+
+static inline vf vf_div(vf a, vf b)
+{
+    return _mm512_div_ps(a, b);
+}
+
+static inline vf vf_fma(vf a, vf b, vf c)
+{
+    return _mm512_fmadd_ps(a, b, c);
+}
+
+static inline vf vf_min(vf a, vf b)
+{
+    return _mm512_min_ps(a, b);
+}
+
+static inline vf vf_max(vf a, vf b)
+{
+    return _mm512_max_ps(a, b);
+}
+
+static inline vf vf_abs(vf x)
+{
+    return _mm512_abs_ps(x);
+}
+
+static inline vf vf_round(vf x)
+{
+    return _mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+}
+
+static inline vf vf_with_sign_of(vf size, vf sign)
+{
+    const vf bit = vf_set(-0.0f);
+    return _mm512_or_ps(_mm512_andnot_ps(bit, size), _mm512_and_ps(bit, sign));
+}
+
+static inline vf vf_where_less(vf a, vf b, vf then, vf otherwise)
+{
+    return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(a, b, _CMP_LT_OQ), otherwise, then);
+}
+
+static inline vf vf_ldexp(vf x, vf n)
+{
+    return _mm512_scalef_ps(x, n);
+}
+
+static inline float vf_sum(vf x)
+{
+    return _mm512_reduce_add_ps(x);
+}
+
+static inline float vf_largest(vf x)
+{
+    return _mm512_reduce_max_ps(x);
+}
+
+static inline unsigned vf_equal_bits(vf a, vf b)
+{
+    return _mm512_cmp_ps_mask(a, b, _CMP_EQ_OQ);
+}
+
+static inline vi vi_set(int x)
+{
+    return _mm512_set1_epi32(x);
+}
+
+static inline vi vi_load_u8(const unsigned char *p)
+{
+    return _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)(const void *)p));
+}
+
+static inline vi vi_load_i8(const unsigned char *p)
+{
+    return _mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)(const void *)p));
+}
+
+static inline vi vi_and(vi a, vi b)
+{
+    return _mm512_and_si512(a, b);
+}
+
+static inline vi vi_or(vi a, vi b)
+{
+    return _mm512_or_si512(a, b);
+}
+
+static inline vi vi_sub(vi a, vi b)
+{
+    return _mm512_sub_epi32(a, b);
+}
+
+static inline vi vi_shift_left(vi x, int bits)
+{
+    return _mm512_slli_epi32(x, (unsigned)bits);
+}
+
+static inline vi vi_shift_right(vi x, int bits)
+{
+    return _mm512_srli_epi32(x, (unsigned)bits);
+}
+
+static inline vf vf_from_int(vi x)
+{
+    return _mm512_cvtepi32_ps(x);
+}
+
+/* Rows to columns inside each 4 x 4 of a quarter, then the quarters change places. */
+static inline void vf_transpose(vf x[VF])
+{
+    vf t[VF];
+    for (int i = 0; i < VF; i += 4) {
+        const __m512d a = _mm512_castps_pd(_mm512_unpacklo_ps(x[i], x[i + 1]));
+        const __m512d b = _mm512_castps_pd(_mm512_unpackhi_ps(x[i], x[i + 1]));
+        const __m512d c = _mm512_castps_pd(_mm512_unpacklo_ps(x[i + 2], x[i + 3]));
+        const __m512d d = _mm512_castps_pd(_mm512_unpackhi_ps(x[i + 2], x[i + 3]));
+        t[i] = _mm512_castpd_ps(_mm512_unpacklo_pd(a, c));
+        t[i + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(a, c));
+        t[i + 2] = _mm512_castpd_ps(_mm512_unpacklo_pd(b, d));
+        t[i + 3] = _mm512_castpd_ps(_mm512_unpackhi_pd(b, d));
+    }
+    for (int i = 0; i < 4; i++) {
+        /* t[i + 4q] holds columns i, 4+i, 8+i, 12+i of rows 4q..4q+3 */
+        const vf low01 = _mm512_shuffle_f32x4(t[i], t[i + 4], 0x44), high01 = _mm512_shuffle_f32x4(t[i], t[i + 4], 0xee);
+        const vf low23 = _mm512_shuffle_f32x4(t[i + 8], t[i + 12], 0x44), high23 = _mm512_shuffle_f32x4(t[i + 8], t[i + 12], 0xee);
+        x[i] = _mm512_shuffle_f32x4(low01, low23, 0x88);
+        x[i + 4] = _mm512_shuffle_f32x4(low01, low23, 0xdd);
+        x[i + 8] = _mm512_shuffle_f32x4(high01, high23, 0x88);
+        x[i + 12] = _mm512_shuffle_f32x4(high01, high23, 0xdd);
+    }
+}
+
+#include "kernels/simd/level.h"
+
+const pl_kernels pl_kernels_avx512 = PL_SIMD_TABLE;
