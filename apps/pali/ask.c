@@ -1,0 +1,150 @@
+/* One question: its answer on standard output, how it went on standard error. */
+#include "interrupt.h"
+#include "say.h"
+#include "use.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+/* Passes a piece of the answer on as it comes; stops when nobody reads it, or at Ctrl-C. */
+static bool print_piece(void *context, const char *text, size_t length)
+{
+    const settings *const given = context;
+    if (given->json)
+        return !interrupted();
+    return fwrite(text, 1, length, stdout) == length && fflush(stdout) == 0 && !interrupted();
+}
+
+static uint64_t peak_memory(void)
+{
+    struct rusage usage;
+    if (getrusage(RUSAGE_SELF, &usage) != 0)
+        return 0;
+#ifdef __APPLE__
+    return (uint64_t)usage.ru_maxrss;
+#else
+    return (uint64_t)usage.ru_maxrss * 1024;
+#endif
+}
+
+static double tokens_per_second(const pali_timings *t)
+{
+    return t->decode > 0 ? (double)t->decoded_tokens / t->decode : 0;
+}
+
+static json_t *timings_json(const pali_timings *t, double load)
+{
+    json_t *const object = json_object();
+    json_object_set_new(object, "load", json_number(load));
+    json_object_set_new(object, "preprocess", json_number(t->preprocess));
+    json_object_set_new(object, "encode", json_number(t->encode));
+    json_object_set_new(object, "prefill", json_number(t->prefill));
+    json_object_set_new(object, "decode", json_number(t->decode));
+    json_object_set_new(object, "tokens_per_second", json_number(tokens_per_second(t)));
+    return object;
+}
+
+static json_t *images_json(const pictures *shown)
+{
+    json_t *const list = json_array();
+    for (size_t i = 0; i < shown->count; i++) {
+        json_t *const image = json_object();
+        json_object_set_new(image, "path", json_text(shown->paths[i]));
+        json_object_set_new(image, "width", json_integer((json_int_t)pali_image_width(shown->images[i])));
+        json_object_set_new(image, "height", json_integer((json_int_t)pali_image_height(shown->images[i])));
+        json_array_append_new(list, image);
+    }
+    return list;
+}
+
+static json_t *answer_json(const settings *given, const pali_model *model, const pictures *shown, const char *prompt, const pali_answer *answer)
+{
+    pali_model_info info = {0};
+    pali_model_describe(model, &info, NULL);
+    const pali_timings t = pali_answer_timings(answer);
+    const size_t count = pali_answer_token_count(answer);
+    const int32_t *const tokens = pali_answer_tokens(answer);
+    const float *const logprobs = pali_answer_logprobs(answer);
+    json_t *const ids = json_array(), *const probabilities = json_array(), *const object = json_object();
+    for (size_t i = 0; i < count; i++)
+        json_array_append_new(ids, json_integer(tokens[i]));
+    for (size_t i = 0; logprobs && i < count; i++)
+        json_array_append_new(probabilities, json_number((double)logprobs[i]));
+    json_object_set_new(object, "text", json_text(pali_answer_text(answer)));
+    json_object_set_new(object, "tokens", ids);
+    if (logprobs)
+        json_object_set(object, "logprobs", probabilities);
+    json_decref(probabilities);
+    json_object_set_new(object, "finish_reason", json_string(pali_finish_text(pali_answer_finish(answer))));
+    json_object_set_new(object, "model", json_text(model_name(given)));
+    json_object_set_new(object, "prompt", json_text(prompt));
+    json_object_set_new(object, "images", images_json(shown));
+    json_object_set_new(object, "prompt_tokens", json_integer((json_int_t)t.prompt_tokens));
+    json_object_set_new(object, "timings", timings_json(&t, info.load_seconds));
+    json_object_set_new(object, "peak_memory_bytes", json_integer((json_int_t)peak_memory()));
+    return object;
+}
+
+/* A line a token on standard error: id, log-probability, text as JSON quotes it. */
+static void print_logprobs(const pali_model *model, const pali_answer *answer)
+{
+    const int32_t *const tokens = pali_answer_tokens(answer);
+    const float *const logprobs = pali_answer_logprobs(answer);
+    for (size_t i = 0; logprobs && i < pali_answer_token_count(answer); i++) {
+        char *const piece = pali_detokenize(model, &tokens[i], 1, NULL);
+        json_t *const string = json_text(piece ? piece : "");
+        char *const quoted = json_dumps(string, JSON_ENCODE_ANY);
+        fprintf(stderr, "%8d %10.4f  %s\n", (int)tokens[i], (double)logprobs[i], quoted ? quoted : "");
+        free(quoted);
+        json_decref(string);
+        pali_free(piece);
+    }
+}
+
+/* What a person at a terminal may want to know afterwards. */
+static void print_notes(const settings *given, const pali_answer *answer)
+{
+    const pali_timings t = pali_answer_timings(answer);
+    if (pali_answer_finish(answer) == PALI_FINISH_LENGTH)
+        note(given, "the answer was cut off after %zu tokens (--max-tokens)", pali_answer_token_count(answer));
+    if (isatty(STDERR_FILENO))
+        note(given, "images %.2f s, prompt of %zu tokens %.2f s, answer of %zu tokens at %.1f a second", t.preprocess + t.encode, t.prompt_tokens, t.prefill, pali_answer_token_count(answer), tokens_per_second(&t));
+}
+
+int ask(const settings *given, pali_model *model, pali_session *session, const pictures *shown, bool encode, const char *prompt)
+{
+    const pali_ask_options options = {
+        .size = sizeof options,
+        .max_tokens = (size_t)given->max_tokens,
+        .temperature = (float)given->temp,
+        .top_p = (float)given->top_p,
+        .top_k = (size_t)given->top_k,
+        .seed = given->seed,
+        .logprobs = given->logprobs,
+        .special = given->special,
+        .start = given->start,
+        .on_text = print_piece,
+        .on_text_context = (void *)given,
+    };
+    pali_error err = {0};
+    interrupt_watch(session);
+    pali_answer *const answer = pali_ask(session, encode ? shown->images : NULL, encode ? shown->count : 0, prompt, &options, &err);
+    const bool stopped = interrupted();
+    interrupt_watch(NULL);
+    int code = stopped ? PALI_CANCELLED : 0;
+    if (!answer && !stopped)
+        return fail_error(&err);
+    if (answer && given->json)
+        code = print_json(answer_json(given, model, shown, prompt, answer)) ? PALI_FAILED : code;
+    else if (!given->json)
+        putchar('\n');
+    code = finish_output(code);
+    if (answer && given->logprobs && !given->json)
+        print_logprobs(model, answer);
+    if (answer)
+        print_notes(given, answer);
+    pali_answer_free(answer);
+    return code;
+}

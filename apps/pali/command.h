@@ -1,0 +1,76 @@
+/*
+ * What a command is: a name, the options it knows, and the function that runs
+ * it. Each command lives in its own file and is listed in main.c. The shared
+ * settings hold every option of every command once; zero means not given.
+ */
+#ifndef PALI_APP_COMMAND_H
+#define PALI_APP_COMMAND_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct text_list {
+    const char **items; /* [count], borrowed from argv */
+    size_t count;
+} text_list;
+
+typedef struct settings {
+    /* the model */
+    const char *model;
+    uint64_t threads;
+    const char *type, *tokenizer, *vision, *preprocess;
+    text_list lora;
+    bool no_final_softcap;
+    /* the answer */
+    uint64_t max_tokens, top_k, seed, frames;
+    double temp, top_p;
+    const char *start;
+    bool logprobs, special;
+    /* looking and measuring */
+    bool check, tensors, likelihood;
+    uint64_t limit;
+    const char *predictions;
+    /* every command */
+    bool json, quiet, help;
+    text_list operands;
+} settings;
+
+typedef enum option_kind {
+    OPTION_FLAG,   /* bool */
+    OPTION_TEXT,   /* const char * */
+    OPTION_LIST,   /* text_list: may be given again */
+    OPTION_CHOICE, /* const char *: one of the words of `argument`, "f32|bf16" */
+    OPTION_COUNT,  /* uint64_t in least..most */
+    OPTION_NUMBER, /* double in least..most */
+} option_kind;
+
+typedef struct option {
+    const char *name;     /* without the dashes; NULL ends a table */
+    char letter;          /* short form, or 0 */
+    option_kind kind;
+    size_t place;         /* offsetof(settings, ...) */
+    const char *argument; /* as the help shows it; NULL for a flag */
+    uint64_t least, most;
+    const char *help;
+} option;
+
+typedef struct command {
+    const char *name;
+    const char *operands; /* "IMAGE... PROMPT" */
+    const char *summary;  /* one line, for the list of commands */
+    const char *about;    /* what its own help says */
+    const char *examples;
+    const option *const *options; /* tables, NULL after the last */
+    int (*run)(const settings *given);
+} command;
+
+extern const command run_command, chat_command, inspect_command, eval_command, help_command, version_command;
+
+/* The commands in the order of the help; NULL after the last. */
+extern const command *const commands[];
+
+/* The command of that name, or NULL. */
+const command *find_command(const char *name);
+
+#endif

@@ -1,0 +1,123 @@
+/* Opening what the options name: pictures, model, session. */
+#include "use.h"
+
+#include "options.h"
+#include "say.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* One animated file as --frames pictures. */
+static pali_status open_video(const settings *given, const char *path, pictures *out, pali_error *err)
+{
+    out->count = (size_t)given->frames;
+    const pali_status status = pali_image_open_frames(path, out->count, out->images, err);
+    if (status != PALI_OK)
+        memset(out->images, 0, out->count * sizeof *out->images);
+    return status;
+}
+
+static bool set_paths(pictures *out, const char *const *paths, bool is_video)
+{
+    for (size_t i = 0; i < out->count; i++)
+        if (!(out->paths[i] = strdup(paths[is_video ? 0 : i])))
+            return false;
+    return true;
+}
+
+int pictures_open(const settings *given, const command *of, const char *const *paths, size_t count, pictures *out)
+{
+    size_t from_input = 0;
+    for (size_t i = 0; i < count; i++)
+        from_input += strcmp(paths[i], "-") == 0;
+    if (from_input > 1)
+        return fail_usage(of, "- is standard input, which holds one image; found it %zu times", from_input);
+    if (given->frames && count != 1)
+        return fail_usage(of, "--frames reads one animated file; found %zu images", count);
+    const size_t most = given->frames ? (size_t)given->frames : count;
+    *out = (pictures){.images = calloc(most + 1, sizeof *out->images), .paths = calloc(most + 1, sizeof *out->paths)};
+    pali_error err = {0};
+    bool good = out->images && out->paths;
+    if (good && given->frames)
+        good = open_video(given, paths[0], out, &err) == PALI_OK;
+    else
+        for (; good && out->count < count; out->count += good)
+            good = (out->images[out->count] = pali_image_open(paths[out->count], &err)) != NULL;
+    if (good && set_paths(out, paths, given->frames > 0))
+        return 0;
+    if (err.status == PALI_OK)
+        err.status = PALI_MEMORY;
+    pictures_close(out);
+    return fail_error(&err);
+}
+
+void pictures_close(pictures *shown)
+{
+    for (size_t i = 0; i < shown->count; i++) {
+        if (shown->images[i])
+            pali_image_free(shown->images[i]);
+        free(shown->paths[i]);
+    }
+    free(shown->images);
+    free(shown->paths);
+    *shown = (pictures){0};
+}
+
+/* PALI_MODEL; NULL when unset or empty. */
+static const char *model_from_environment(void)
+{
+    const char *const name = getenv("PALI_MODEL");
+    return name && *name ? name : NULL;
+}
+
+const char *model_name(const settings *given)
+{
+    const char *const found = given->model ? given->model : model_from_environment();
+    return found ? found : "nano";
+}
+
+static int read_threads(const settings *given, const command *of, uint64_t *threads)
+{
+    *threads = given->threads;
+    const char *const text = getenv("PALI_THREADS");
+    if (*threads || !text || !*text)
+        return 0;
+    if (!read_count(text, 1, 4096, threads))
+        return fail_usage(of, "PALI_THREADS: found '%s', expected a whole number from 1 to 4096", text);
+    return 0;
+}
+
+int model_open(const settings *given, const command *of, pali_model **model, pali_session **session)
+{
+    uint64_t threads;
+    const int code = read_threads(given, of, &threads);
+    if (code)
+        return code;
+    progress bar = progress_start(given, "loading", true);
+    const pali_model_options options = {
+        .size = sizeof options,
+        .threads = (size_t)threads,
+        .tokenizer = given->tokenizer,
+        .vision = given->vision,
+        .preprocess = given->preprocess,
+        .type = given->type,
+        .lora = given->lora.items,
+        .lora_count = given->lora.count,
+        .no_final_softcap = given->no_final_softcap,
+        .progress = progress_update,
+        .progress_context = &bar,
+    };
+    pali_error err = {0};
+    *model = pali_model_open(model_name(given), &options, &err);
+    progress_end(&bar);
+    if (!*model)
+        return fail_error(&err);
+    if (!given->model && !model_from_environment())
+        note(given, "no model was named, so nano answers, a small one for trying out; real weights: hf download google/paligemma2-3b-mix-448, then -m google/paligemma2-3b-mix-448");
+    if (session && !(*session = pali_session_new(*model, NULL, &err))) {
+        pali_model_free(*model);
+        *model = NULL;
+        return fail_error(&err);
+    }
+    return 0;
+}

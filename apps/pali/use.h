@@ -1,0 +1,37 @@
+/*
+ * What run, chat and eval work with: the model that the options ask for, the
+ * pictures, and one question answered onto standard output.
+ */
+#ifndef PALI_APP_USE_H
+#define PALI_APP_USE_H
+
+#include "command.h"
+
+#include <pali/pali.h>
+
+typedef struct pictures {
+    pali_image **images; /* [count], owned */
+    char **paths;        /* [count], owned; every frame of a video has the same */
+    size_t count;
+} pictures;
+
+/*
+ * Opens `count` files in order; with --frames one file as a video. Returns 0,
+ * or the exit code after saying what is wrong. Release with pictures_close.
+ */
+int pictures_open(const settings *given, const command *of, const char *const *paths, size_t count, pictures *out);
+void pictures_close(pictures *shown);
+
+/* The name of the model that the options, else PALI_MODEL, else nobody asked for ("nano"). */
+const char *model_name(const settings *given);
+
+/* The model and a session of it; session may be NULL. Returns 0, or the exit code after saying what is wrong. */
+int model_open(const settings *given, const command *of, pali_model **model, pali_session **session);
+
+/*
+ * Asks, streams the answer (or prints JSON), tells how it went, and returns
+ * the exit code. `encode` is false where the session has the pictures already.
+ */
+int ask(const settings *given, pali_model *model, pali_session *session, const pictures *shown, bool encode, const char *prompt);
+
+#endif

@@ -1,0 +1,163 @@
+/* JSONL rows {"image", "prefix", "suffix"}, checked before the model is asked. */
+#include "eval/rows.h"
+
+#include "base/file.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Larger than any data file that is text; a limit so that a wrong path does not fill memory. */
+static const size_t most_bytes = (size_t)1 << 30;
+
+static const char *type_name(const json_t *value)
+{
+    static const char *const names[] = {
+        [JSON_OBJECT] = "an object", [JSON_ARRAY] = "a list", [JSON_STRING] = "text", [JSON_INTEGER] = "a number",
+        [JSON_REAL] = "a number", [JSON_TRUE] = "true", [JSON_FALSE] = "false", [JSON_NULL] = "null",
+    };
+    return value ? names[json_typeof(value)] : "nothing";
+}
+
+/*
+ * The texts of a field that is one text or a list of them, borrowed from the
+ * row; *texts is new.
+ */
+static pali_status read_texts(const json_t *row, const char *field, const char ***texts, size_t *count, pali_error *err)
+{
+    json_t *const value = json_object_get(row, field);
+    if (!json_is_string(value) && !json_is_array(value))
+        return pl_fail(err, PALI_INPUT, "field '%s': found %s, expected text or a list of texts", field, type_name(value));
+    *count = json_is_array(value) ? json_array_size(value) : 1;
+    if (*count == 0)
+        return pl_fail(err, PALI_INPUT, "field '%s': found an empty list, expected at least one text", field);
+    const char **const found = pl_new(*count, sizeof *found, field, err);
+    if (!found)
+        return PALI_MEMORY;
+    *texts = found;
+    for (size_t i = 0; i < *count; i++) {
+        const json_t *const item = json_is_array(value) ? json_array_get(value, i) : value;
+        if (!json_is_string(item))
+            return pl_fail(err, PALI_INPUT, "field '%s': found %s in the list, expected texts", field, type_name(item));
+        found[i] = json_string_value(item);
+    }
+    return PALI_OK;
+}
+
+/* Paths of pictures are relative to the data file's folder. */
+static pali_status resolve_images(pl_eval_row *row, const char *folder, const char *const *names, size_t count, pali_error *err)
+{
+    row->images = pl_new(count, sizeof *row->images, "images of a row", err);
+    if (!row->images)
+        return PALI_MEMORY;
+    for (; row->image_count < count; row->image_count++) {
+        const char *const name = names[row->image_count];
+        char *const path = *folder && name[0] != '/' ? pl_path_join(folder, name, err) : pl_strdup(name, err);
+        if (!path)
+            return PALI_MEMORY;
+        row->images[row->image_count] = path;
+        if (!pl_is_file(path)) {
+            row->image_count++;
+            return pl_fail(err, PALI_INPUT, "field 'image': there is no file %s", path);
+        }
+    }
+    return PALI_OK;
+}
+
+/* One line into *row; whatever it holds afterwards is released by free_row. */
+static pali_status read_row(const char *text, size_t length, const char *folder, pl_eval_row *row, pali_error *err)
+{
+    json_error_t error;
+    row->json = json_loadb(text, length, JSON_REJECT_DUPLICATES, &error);
+    if (!row->json)
+        return pl_fail(err, PALI_INPUT, "column %d: %s", error.column, error.text);
+    if (!json_is_object(row->json))
+        return pl_fail(err, PALI_INPUT, "found %s, expected an object", type_name(row->json));
+    const json_t *const prefix = json_object_get(row->json, "prefix");
+    if (!json_is_string(prefix))
+        return pl_fail(err, PALI_INPUT, "field 'prefix': found %s, expected text", type_name(prefix));
+    row->prefix = json_string_value(prefix);
+    pali_status status = read_texts(row->json, "suffix", &row->suffixes, &row->suffix_count, err);
+    if (status != PALI_OK)
+        return status;
+    const char **names = NULL;
+    size_t count = 0;
+    status = read_texts(row->json, "image", &names, &count, err);
+    if (status == PALI_OK)
+        status = resolve_images(row, folder, names, count, err);
+    free(names);
+    return status;
+}
+
+static void free_row(pl_eval_row *row)
+{
+    for (size_t i = 0; i < row->image_count; i++)
+        free(row->images[i]);
+    free(row->images);
+    free(row->suffixes);
+    json_decref(row->json);
+}
+
+static bool is_blank(const char *text, size_t length)
+{
+    for (size_t i = 0; i < length; i++)
+        if (!strchr(" \t\r", text[i]))
+            return false;
+    return true;
+}
+
+static pali_status read_lines(const char *text, size_t size, const char *path, const char *folder, size_t limit, pl_eval_rows *rows, pali_error *err)
+{
+    size_t at = 0, line = 1;
+    for (; at < size && (limit == 0 || rows->count < limit); line++) {
+        const char *const end = memchr(text + at, '\n', size - at);
+        const size_t length = end ? (size_t)(end - text) - at : size - at;
+        if (!is_blank(text + at, length)) {
+            const pali_status grown = pl_grow(&rows->items, &rows->capacity, rows->count + 1, sizeof *rows->items, "rows", err);
+            if (grown != PALI_OK)
+                return grown;
+            pl_eval_row *const row = &rows->items[rows->count++];
+            *row = (pl_eval_row){.line = line};
+            const pali_status status = read_row(text + at, length, folder, row, err);
+            if (status != PALI_OK) {
+                pl_error_prefix(err, "%s:%zu", path, line);
+                return status;
+            }
+        }
+        at += length + 1;
+    }
+    if (rows->count == 0)
+        return pl_fail(err, PALI_INPUT, "%s: there are no rows", path);
+    return PALI_OK;
+}
+
+pali_status pl_eval_rows_read(const char *path, size_t limit, pl_eval_rows *rows, pali_error *err)
+{
+    size_t size = 0;
+    char *const text = pl_file_read(path, most_bytes, &size, PALI_INPUT, err);
+    if (!text)
+        return err && err->status ? err->status : PALI_INPUT;
+    const char *const slash = strrchr(path, '/');
+    char *const folder = pl_strndup(path, slash ? (size_t)(slash - path) + (slash == path) : 0, err);
+    const pali_status status = folder ? read_lines(text, size, path, folder, limit, rows, err) : PALI_MEMORY;
+    free(folder);
+    free(text);
+    return status;
+}
+
+void pl_eval_rows_free(pl_eval_rows *rows)
+{
+    for (size_t i = 0; i < rows->count; i++)
+        free_row(&rows->items[i]);
+    free(rows->items);
+    *rows = (pl_eval_rows){0};
+}
+
+bool pl_eval_same_images(const pl_eval_row *a, const pl_eval_row *b)
+{
+    if (a->image_count != b->image_count)
+        return false;
+    for (size_t i = 0; i < a->image_count; i++)
+        if (strcmp(a->images[i], b->images[i]) != 0)
+            return false;
+    return true;
+}
