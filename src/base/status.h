@@ -12,6 +12,12 @@
 /* Records status and message in *err (which may be NULL); returns status. */
 __attribute__((format(printf, 3, 4))) pali_status pl_fail(pali_error *err, pali_status status, const char *format, ...);
 
+/* The status recorded in *err, or `otherwise` where nothing is (or err is NULL): for callees that return NULL. */
+static inline pali_status pl_status_of(const pali_error *err, pali_status otherwise)
+{
+    return err && err->status != PALI_OK ? err->status : otherwise;
+}
+
 /* Out of memory while making `what`, of so many bytes (0: unknown). */
 pali_status pl_fail_memory(pali_error *err, const char *what, size_t bytes);
 

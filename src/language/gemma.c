@@ -1,0 +1,138 @@
+/*
+ * Gemma (arXiv 2403.08295) and Gemma 2 (arXiv 2408.00118): RMSNorm, rotary
+ * attention with shared kv heads, GeGLU; Gemma 2 adds norms behind each branch
+ * and soft-caps. Gemma 2's sliding window is left out on purpose: PaliGemma 2
+ * was trained with global attention in every layer (docs/PITFALLS.md).
+ */
+#include "language/gemma.h"
+
+#include <math.h>
+
+enum {
+    MLP_ROWS = 1024,   /* rows whose hidden layer exists at a time */
+    FIRST_POSITION = 1 /* as transformers counts; only differences matter, up to rounding */
+};
+
+typedef struct batch {
+    const pl_segment *segments;
+    size_t count;
+    const float *cosine, *sine;     /* [T, head_dim/2] */
+    pl_attention_segment *attention; /* [count], refilled for each layer */
+} batch;
+
+static void rmsnorm(pl_context *ctx, const pl_gemma *gemma, pl_rows x, const float *weight, pl_rows y)
+{
+    pl_op_rmsnorm(ctx, x, weight, gemma->config.norm_offset, gemma->config.eps, y);
+}
+
+/* Puts the fresh keys and values into the caches and points the attention at them. */
+static void extend_caches(const pl_context *ctx, const batch *b, size_t layer, pl_rows k, pl_rows v)
+{
+    if (pl_dry(ctx))
+        return;
+    size_t row = 0;
+    for (size_t s = 0; s < b->count; s++) {
+        const pl_segment *segment = &b->segments[s];
+        pl_attention_segment *a = &b->attention[s];
+        pl_kv_cache_write(segment->cache, layer, segment->rows, k.data + row * k.width, v.data + row * v.width);
+        *a = (pl_attention_segment){.rows = segment->rows, .start = pl_kv_cache_count(segment->cache), .prefix = segment->prefix};
+        pl_kv_cache_spans(segment->cache, layer, segment->rows, a->spans);
+        row += segment->rows;
+    }
+}
+
+/* x += [post norm](o(attention(norm(x)))). */
+static void attention_branch_inplace(pl_context *ctx, const pl_gemma *gemma, size_t layer, const batch *b, pl_rows x)
+{
+    const pl_gemma_config *c = &gemma->config;
+    const pl_gemma_layer *w = &gemma->layers[layer];
+    const size_t mark = pl_arena_mark(ctx->arena);
+    const pl_rows normed = pl_rows_push(ctx, x.count, c->width), q = pl_rows_push(ctx, x.count, c->heads * c->head_dim);
+    const pl_rows k = pl_rows_push(ctx, x.count, c->kv_heads * c->head_dim), v = pl_rows_push(ctx, x.count, c->kv_heads * c->head_dim);
+    const pl_rows mixed = pl_rows_push(ctx, x.count, c->heads * c->head_dim);
+    rmsnorm(ctx, gemma, x, w->attention_norm, normed);
+    pl_op_linear(ctx, &w->q, normed, q);
+    pl_op_linear(ctx, &w->k, normed, k);
+    pl_op_linear(ctx, &w->v, normed, v);
+    pl_op_rope_inplace(ctx, b->cosine, b->sine, c->head_dim / 2, q);
+    pl_op_rope_inplace(ctx, b->cosine, b->sine, c->head_dim / 2, k);
+    extend_caches(ctx, b, layer, k, v);
+    const pl_attention attention = {.heads = c->heads, .kv_heads = c->kv_heads, .head_dim = c->head_dim, .scale = c->query_scale, .softcap = c->attention_softcap};
+    pl_op_attention(ctx, &attention, q, b->attention, b->count, mixed);
+    pl_op_linear(ctx, &w->o, mixed, normed);
+    if (c->post_norms)
+        rmsnorm(ctx, gemma, normed, w->attention_post_norm, normed);
+    pl_op_add(ctx, x, normed, x);
+    pl_arena_release(ctx->arena, mark);
+}
+
+/* x += [post norm](down(gelu(gate(n)) * up(n))), n = norm(x), a chunk of rows at a time. */
+static void mlp_branch_inplace(pl_context *ctx, const pl_gemma *gemma, size_t layer, pl_rows x)
+{
+    const pl_gemma_config *c = &gemma->config;
+    const pl_gemma_layer *w = &gemma->layers[layer];
+    for (size_t first = 0; first < x.count; first += MLP_ROWS) {
+        const pl_rows chunk = pl_rows_view(x, first, pl_min(MLP_ROWS, x.count - first));
+        const size_t mark = pl_arena_mark(ctx->arena);
+        const pl_rows normed = pl_rows_push(ctx, chunk.count, c->width);
+        const pl_rows gate = pl_rows_push(ctx, chunk.count, c->mlp), up = pl_rows_push(ctx, chunk.count, c->mlp);
+        rmsnorm(ctx, gemma, chunk, w->mlp_norm, normed);
+        pl_op_linear(ctx, &w->gate, normed, gate);
+        pl_op_linear(ctx, &w->up, normed, up);
+        pl_op_geglu(ctx, gate, up, gate);
+        pl_op_linear(ctx, &w->down, gate, normed);
+        if (c->post_norms)
+            rmsnorm(ctx, gemma, normed, w->mlp_post_norm, normed);
+        pl_op_add(ctx, chunk, normed, chunk);
+        pl_arena_release(ctx->arena, mark);
+    }
+}
+
+/* Rotary angles of every row, from the positions its segment stands at. */
+static void fill_angles(pl_context *ctx, const pl_gemma *gemma, const batch *b, size_t rows, float *cosine, float *sine)
+{
+    const size_t mark = pl_arena_mark(ctx->arena);
+    uint32_t *positions = pl_push(ctx, rows, sizeof *positions);
+    if (!pl_dry(ctx)) {
+        size_t row = 0;
+        for (size_t s = 0; s < b->count; s++)
+            for (size_t i = 0; i < b->segments[s].rows; i++)
+                positions[row++] = (uint32_t)(pl_kv_cache_count(b->segments[s].cache) + i + FIRST_POSITION);
+    }
+    pl_op_rope_angles(ctx, positions, rows, gemma->config.head_dim / 2, gemma->config.rope_base, cosine, sine);
+    pl_arena_release(ctx->arena, mark);
+}
+
+void pl_gemma_embed(pl_context *ctx, const pl_gemma *gemma, const int32_t *ids, pl_rows y)
+{
+    pl_op_embed(ctx, &gemma->embedding, ids, sqrtf((float)gemma->config.width), y);
+}
+
+void pl_gemma_forward_inplace(pl_context *ctx, const pl_gemma *gemma, pl_rows x, const pl_segment *segments, size_t count, pl_rows out)
+{
+    const pl_gemma_config *c = &gemma->config;
+    const size_t mark = pl_arena_mark(ctx->arena), half = c->head_dim / 2;
+    float *cosine = pl_push(ctx, x.count * half, sizeof *cosine), *sine = pl_push(ctx, x.count * half, sizeof *sine);
+    batch b = {.segments = segments, .count = count, .cosine = cosine, .sine = sine};
+    b.attention = pl_push(ctx, count, sizeof *b.attention);
+    fill_angles(ctx, gemma, &b, x.count, cosine, sine);
+    pl_trace(ctx, "text.embeddings", 0, x);
+    for (size_t layer = 0; layer < c->layers; layer++) {
+        attention_branch_inplace(ctx, gemma, layer, &b, x);
+        mlp_branch_inplace(ctx, gemma, layer, x);
+        pl_trace(ctx, "text.layer", layer, x);
+    }
+    rmsnorm(ctx, gemma, x, gemma->norm, out);
+    pl_trace(ctx, "text.norm", 0, out);
+    if (!pl_dry(ctx))
+        for (size_t s = 0; s < count; s++)
+            pl_kv_cache_advance(segments[s].cache, segments[s].rows);
+    pl_arena_release(ctx->arena, mark);
+}
+
+void pl_gemma_logits(pl_context *ctx, const pl_gemma *gemma, pl_rows hidden, pl_rows logits)
+{
+    pl_op_linear(ctx, &gemma->head, hidden, logits);
+    if (gemma->config.final_softcap > 0)
+        pl_op_softcap_inplace(ctx, gemma->config.final_softcap, logits);
+}

@@ -1,0 +1,60 @@
+/*
+ * The keys and values of a sequence: a read-only beginning that several caches
+ * may share (forks of one prompt, candidates, beams), and a tail of its own.
+ */
+#ifndef PL_LANGUAGE_KV_CACHE_H
+#define PL_LANGUAGE_KV_CACHE_H
+
+#include "ops/ops.h"
+
+typedef struct pl_kv_block pl_kv_block; /* counted references */
+
+typedef struct pl_kv_cache {
+    size_t layers, width; /* width = kv_heads * head_dim */
+    pl_kv_block *shared;  /* or NULL */
+    size_t shared_count;  /* positions of it that belong to this sequence */
+    pl_kv_block *own;     /* or NULL */
+    size_t own_count;     /* positions written to it */
+} pl_kv_cache;
+
+void pl_kv_cache_init(pl_kv_cache *cache, size_t layers, size_t width);
+void pl_kv_cache_free(pl_kv_cache *cache);
+
+/* Positions held, shared and own. */
+static inline size_t pl_kv_cache_count(const pl_kv_cache *cache)
+{
+    return cache->shared_count + cache->own_count;
+}
+
+/* Bytes one position takes over all layers. */
+size_t pl_kv_cache_position_bytes(const pl_kv_cache *cache);
+
+/* Makes room for `positions` in all, so that none is allocated while decoding. */
+pali_status pl_kv_cache_reserve(pl_kv_cache *cache, size_t positions, pali_error *err);
+
+/* Forgets every position; keeps the own block. */
+void pl_kv_cache_clear(pl_kv_cache *cache);
+
+/* Forgets the positions from `count` on; count reaches at least the shared part. */
+void pl_kv_cache_truncate(pl_kv_cache *cache, size_t count);
+
+/*
+ * Makes *fork (initialised, empty) a second sequence with the same positions.
+ * What the cache holds becomes its shared part; nothing is copied unless there
+ * are both a shared part and a tail already.
+ */
+pali_status pl_kv_cache_fork(pl_kv_cache *cache, pl_kv_cache *fork, pali_error *err);
+
+/* Writes `count` rows of keys and values of a layer after the own positions (count them with advance). */
+void pl_kv_cache_write(pl_kv_cache *cache, size_t layer, size_t count, const float *k, const float *v);
+
+/* Counts `count` written positions in, when all layers have them. */
+static inline void pl_kv_cache_advance(pl_kv_cache *cache, size_t count)
+{
+    cache->own_count += count;
+}
+
+/* The two spans of a layer, the tail with `fresh` positions that are written but not counted yet. */
+void pl_kv_cache_spans(const pl_kv_cache *cache, size_t layer, size_t fresh, pl_kv_span spans[2]);
+
+#endif

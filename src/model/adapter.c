@@ -1,0 +1,289 @@
+/*
+ * PEFT LoRA adapters (arXiv 2106.09685; rank-stabilised: arXiv 2312.03732). An
+ * adapter stays beside the weight it changes, y = W x + s B (A x), so that
+ * weights stay mapped; modules saved whole take the weight's place.
+ */
+#include "model/paligemma.h"
+
+#include "base/file.h"
+#include "base/text.h"
+#include "formats/safetensors.h"
+
+#include <jansson.h>
+#include <math.h>
+#include <regex.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct adapter {
+    pl_paligemma *model;
+    const pl_tensor_file *file;
+    pl_json *config;
+    double alpha;
+    bool rank_stabilised;
+    float factor; /* what the user asked for on top */
+    size_t used;
+} adapter;
+
+/* "FOLDER:scale" into its parts; a folder of that very name wins. */
+static pali_status split_spec(const char *spec, char **folder, float *factor, pali_error *err)
+{
+    *factor = 1;
+    const char *colon = strrchr(spec, ':');
+    char *end = NULL;
+    const float number = colon ? strtof(colon + 1, &end) : 0;
+    const bool scaled = colon && end != colon + 1 && *end == '\0' && !pl_is_folder(spec);
+    if (scaled && !isfinite(number))
+        return pl_fail(err, PALI_USAGE, "lora: found \"%s\", expected a finite scale after the colon", spec);
+    if (scaled)
+        *factor = number;
+    *folder = scaled ? pl_strndup(spec, (size_t)(colon - spec), err) : pl_strdup(spec, err);
+    return *folder ? PALI_OK : PALI_MEMORY;
+}
+
+/* Fields that change the arithmetic in ways that are not built in are refused. */
+static pali_status read_config(adapter *a, pali_error *err)
+{
+    const char *type = "LORA", *bias = "none";
+    bool dora = false, transposed = false;
+    a->alpha = 8;
+    pali_status status = pl_json_get_string(a->config, "peft_type", &type, err);
+    if (status == PALI_OK)
+        status = pl_json_get_string(a->config, "bias", &bias, err);
+    if (status == PALI_OK)
+        status = pl_json_get_bool(a->config, "use_dora", &dora, err);
+    if (status == PALI_OK)
+        status = pl_json_get_bool(a->config, "fan_in_fan_out", &transposed, err);
+    if (status == PALI_OK)
+        status = pl_json_get_bool(a->config, "use_rslora", &a->rank_stabilised, err);
+    if (status == PALI_OK)
+        status = pl_json_get_f64(a->config, "lora_alpha", &a->alpha, err);
+    if (status != PALI_OK)
+        return status;
+    if (strcmp(type, "LORA") != 0)
+        return pl_json_refuse(a->config, "peft_type", "\"LORA\"", err);
+    if (strcmp(bias, "none") != 0)
+        return pl_json_refuse(a->config, "bias", "\"none\"", err);
+    if (dora)
+        return pl_json_refuse(a->config, "use_dora", "false: weight-decomposed adapters are not supported", err);
+    if (transposed)
+        return pl_json_refuse(a->config, "fan_in_fan_out", "false", err);
+    return PALI_OK;
+}
+
+/* Does a key of rank_pattern or alpha_pattern name this module? A suffix or a regular expression, as PEFT has it. */
+static bool pattern_names(const char *key, const char *module)
+{
+    char expression[512];
+    size_t used = (size_t)snprintf(expression, sizeof expression, "^(.*\\.)?(");
+    for (const char *c = key; *c && used < sizeof expression - 16; c++) {
+        if (c[0] == '\\' && c[1] == 'd') { /* Python's digit class */
+            memcpy(expression + used, "[0-9]", 5);
+            used += 5;
+            c++;
+        } else {
+            expression[used++] = *c;
+        }
+    }
+    memcpy(expression + used, ")$", 3);
+    regex_t compiled;
+    if (regcomp(&compiled, expression, REG_EXTENDED | REG_NOSUB) != 0)
+        return false;
+    const bool matches = regexec(&compiled, module, 0, NULL, 0) == 0;
+    regfree(&compiled);
+    return matches;
+}
+
+static double alpha_of(const adapter *a, const char *module)
+{
+    const char *key;
+    json_t *value;
+    json_t *patterns = (json_t *)(uintptr_t)pl_json_at(a->config, "alpha_pattern");
+    if (json_is_object(patterns))
+        json_object_foreach (patterns, key, value)
+            if (json_is_number(value) && pattern_names(key, module))
+                return json_number_value(value);
+    return a->alpha;
+}
+
+/* The weight with this canonical name, and its layer; NULL when there is none. */
+static const pl_weight *weight_named(const pl_config *config, const char *canonical, size_t *layer)
+{
+    char name[160];
+    for (size_t w = 0; w < pl_weight_count; w++) {
+        if (pl_weights[w].gemma2_only && !config->gemma2)
+            continue;
+        for (*layer = 0; *layer < pl_part_layers(config, pl_weights[w].part); ++*layer)
+            if (strcmp(pl_weight_name(&pl_weights[w], config, *layer, name), canonical) == 0)
+                return &pl_weights[w];
+    }
+    return NULL;
+}
+
+/* The affine map a module path names, or NULL. */
+static pl_linear *linear_named(adapter *a, const char *module)
+{
+    char name[320], canonical[160];
+    snprintf(name, sizeof name, "%s.weight", module);
+    if (!pl_canonical_name(name, canonical))
+        return NULL;
+    if (strcmp(canonical, "head.weight") == 0)
+        return &a->model->gemma.head;
+    size_t layer;
+    const pl_weight *weight = weight_named(&a->model->config, canonical, &layer);
+    return weight && weight->target == PL_TARGET_LINEAR ? pl_weight_target(a->model, weight, layer) : NULL;
+}
+
+/* A tensor of the adapter as an own block of f32. */
+static const float *as_floats(adapter *a, const pl_named_tensor *named, pali_error *err)
+{
+    size_t count = 0;
+    pl_tensor_count(&named->tensor, &count);
+    const pl_kernels *kernels = pl_kernels_get(NULL, err);
+    float *values = kernels ? pl_paligemma_block(a->model, count * sizeof(float), named->name, err) : NULL;
+    if (values)
+        kernels->unpack[named->tensor.dtype](count, named->tensor.data, values);
+    return values;
+}
+
+static pali_status check_usable(const pl_named_tensor *named, pali_error *err)
+{
+    if (named->problem)
+        return pl_fail(err, PALI_MODEL, "%s: tensor %s: %s", named->file, named->name, named->problem);
+    if (!pl_dtype_is_float(named->tensor.dtype) || named->tensor.rank == 0)
+        return pl_fail(err, PALI_MODEL, "%s: tensor %s: found type %s with %zu axes, expected a floating-point matrix", named->file, named->name, pl_dtype_name(named->tensor.dtype),
+                       named->tensor.rank);
+    return PALI_OK;
+}
+
+/* Hangs the pair (A, B) of one module on its weight. */
+static pali_status add_pair(adapter *a, const char *module, const pl_named_tensor *down, const pl_named_tensor *up, pali_error *err)
+{
+    pali_status status = check_usable(down, err);
+    if (status == PALI_OK)
+        status = check_usable(up, err);
+    if (status != PALI_OK)
+        return status;
+    pl_linear *linear = linear_named(a, module);
+    if (!linear)
+        return pl_fail(err, PALI_MODEL, "%s: tensor %s: found module %s, expected a linear layer of the model", down->file, down->name, module);
+    const size_t rank = down->tensor.shape[0], out = linear->weight.shape[0], in = linear->weight.shape[1];
+    size_t down_count = 0, up_count = 0;
+    if (!pl_tensor_count(&down->tensor, &down_count) || !pl_tensor_count(&up->tensor, &up_count) || rank == 0 || down_count != rank * in || up->tensor.shape[0] != out ||
+        up_count != rank * out) {
+        char found_a[96], found_b[96];
+        return pl_fail(err, PALI_MODEL, "%s: adapter of %s: found shapes %s and %s, expected [r, %zu] and [%zu, r]", down->file, module,
+                       pl_shape_text(down->tensor.shape, down->tensor.rank, found_a), pl_shape_text(up->tensor.shape, up->tensor.rank, found_b), in, out);
+    }
+    const double alpha = alpha_of(a, module);
+    pl_low_rank *change = pl_paligemma_block(a->model, sizeof *change, "adapter", err);
+    const float *a_values = change ? as_floats(a, down, err) : NULL, *b_values = a_values ? as_floats(a, up, err) : NULL;
+    if (!b_values)
+        return pl_status_of(err, PALI_MEMORY);
+    *change = (pl_low_rank){.a = a_values, .b = b_values, .rank = rank, .next = linear->adapters,
+                            .scale = a->factor * (float)(alpha / (a->rank_stabilised ? sqrt((double)rank) : (double)rank))};
+    linear->adapters = change;
+    a->used += 2;
+    return PALI_OK;
+}
+
+/* Puts a module that was saved whole in the place of the model's. */
+static pali_status replace(adapter *a, const pl_named_tensor *named, const char *path, pali_error *err)
+{
+    char canonical[160];
+    size_t layer = 0;
+    const bool known = pl_canonical_name(path, canonical);
+    const bool head = known && strcmp(canonical, "head.weight") == 0;
+    const pl_weight *weight = head ? weight_named(&a->model->config, "text.embed_tokens.weight", &layer) : known ? weight_named(&a->model->config, canonical, &layer) : NULL;
+    if (!weight)
+        return pl_fail(err, PALI_MODEL, "%s: tensor %s: found nothing of that name in the model, expected a LoRA pair or a saved module", named->file, named->name);
+    const pali_status status = check_usable(named, err);
+    if (status != PALI_OK)
+        return status;
+    const pl_source source = {.named = named, .data = named->tensor.data, .dtype = named->tensor.dtype, .rows = pl_dim_size(&a->model->config, weight->rows),
+                              .columns = pl_dim_size(&a->model->config, weight->columns)};
+    size_t count = 0;
+    if (!pl_tensor_count(&named->tensor, &count) || named->tensor.shape[0] != source.rows || count != source.rows * source.columns) {
+        char found[96];
+        return pl_fail(err, PALI_MODEL, "%s: tensor %s: found shape %s, expected [%zu, %zu]", named->file, named->name,
+                       pl_shape_text(named->tensor.shape, named->tensor.rank, found), source.rows, source.columns);
+    }
+    a->used++;
+    if (head) {
+        a->model->gemma.head.weight = (pl_tensor){.dtype = source.dtype, .rank = 2, .shape = {source.rows, source.columns}, .data = source.data};
+        return PALI_OK;
+    }
+    const bool tied = a->model->gemma.head.weight.data == a->model->gemma.embedding.data;
+    const pali_status placed = pl_paligemma_place(a->model, weight, layer, &source, PL_DTYPE_COUNT, NULL, err);
+    if (tied)
+        a->model->gemma.head.weight = a->model->gemma.embedding;
+    return placed;
+}
+
+/* Cuts `what` out of a name; false if it is not there. */
+static bool cut(char *name, const char *what)
+{
+    char *at = strstr(name, what);
+    if (at)
+        memmove(at, at + strlen(what), strlen(at + strlen(what)) + 1);
+    return at != NULL;
+}
+
+static pali_status take_tensor(adapter *a, const pl_named_tensor *named, pali_error *err)
+{
+    static const char prefix[] = "base_model.model.";
+    char name[256];
+    if (snprintf(name, sizeof name, "%s", named->name) >= (int)sizeof name)
+        return pl_fail(err, PALI_MODEL, "%s: found a tensor name of more than %zu bytes", named->file, sizeof name - 1);
+    if (pl_starts_with(name, prefix))
+        memmove(name, name + strlen(prefix), strlen(name + strlen(prefix)) + 1);
+    if (pl_ends_with(name, ".lora_B.weight") || pl_ends_with(name, ".lora_B.default.weight"))
+        return PALI_OK; /* taken with its A */
+    char *at = strstr(name, ".lora_A.");
+    if (!at) {
+        if (!cut(name, "modules_to_save.default."))
+            cut(name, "modules_to_save.");
+        cut(name, "base_layer.");
+        return replace(a, named, name, err);
+    }
+    char other[256];
+    snprintf(other, sizeof other, "%s", named->name);
+    strstr(other, ".lora_A.")[6] = 'B';
+    const pl_named_tensor *up = pl_tensor_file_find(a->file, other);
+    if (!up)
+        return pl_fail(err, PALI_MODEL, "%s: tensor %s is missing, expected beside %s", named->file, other, named->name);
+    *at = '\0';
+    return add_pair(a, name, named, up, err);
+}
+
+pali_status pl_paligemma_add_adapter(pl_paligemma *model, const char *spec, pali_error *err)
+{
+    adapter a = {.model = model};
+    char *folder = NULL, *config = NULL, *weights = NULL;
+    pl_tensor_file *file = NULL;
+    pali_status status = split_spec(spec, &folder, &a.factor, err);
+    if (status == PALI_OK)
+        status = (config = pl_path_join(folder, "adapter_config.json", err)) && (weights = pl_path_join(folder, "adapter_model.safetensors", err)) ? PALI_OK : PALI_MEMORY;
+    if (status == PALI_OK)
+        status = (a.config = pl_json_open(config, err)) ? read_config(&a, err) : pl_status_of(err, PALI_MODEL);
+    if (status == PALI_OK)
+        status = (file = pl_safetensors_open(weights, err)) ? PALI_OK : pl_status_of(err, PALI_MODEL);
+    if (status == PALI_OK)
+        status = pl_grow(&model->adapters, &model->adapter_capacity, model->adapter_count + 1, sizeof(pl_tensor_file *), "adapter", err);
+    if (status == PALI_OK) {
+        model->adapters[model->adapter_count++] = file; /* saved modules are used where they lie */
+        a.file = file;
+        file = NULL;
+        for (size_t i = 0; status == PALI_OK && i < pl_tensor_file_count(a.file); i++)
+            status = take_tensor(&a, pl_tensor_file_at(a.file, i), err);
+        if (status == PALI_OK && a.used != pl_tensor_file_count(a.file))
+            status = pl_fail(err, PALI_MODEL, "%s: found %zu tensors, of which only %zu belong to a LoRA pair or a saved module", weights, pl_tensor_file_count(a.file), a.used);
+    }
+    pl_tensor_file_close(file);
+    pl_json_close(a.config);
+    free(weights);
+    free(config);
+    free(folder);
+    return status;
+}

@@ -1,0 +1,290 @@
+/*
+ * Opening a model: checkpoint, weights into their places, tokenizer, adapters,
+ * and the ids that are never an answer.
+ */
+#include "model/paligemma.h"
+
+#include "base/file.h"
+#include "base/text.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+void *pl_paligemma_block(pl_paligemma *model, size_t bytes, const char *what, pali_error *err)
+{
+    if (pl_grow(&model->blocks, &model->block_capacity, model->block_count + 1, sizeof *model->blocks, what, err) != PALI_OK)
+        return NULL;
+    void *block = pl_new_aligned(bytes, what, err);
+    if (block) {
+        model->blocks[model->block_count++] = block;
+        model->copied_bytes += bytes;
+    }
+    return block;
+}
+
+static pali_status parse_type(const char *text, pl_dtype *type, pali_error *err)
+{
+    *type = PL_DTYPE_COUNT;
+    if (!text)
+        return PALI_OK;
+    if (strcmp(text, pl_dtype_name(PL_F32)) == 0)
+        *type = PL_F32;
+    else if (strcmp(text, pl_dtype_name(PL_BF16)) == 0)
+        *type = PL_BF16;
+    else
+        return pl_fail(err, PALI_USAGE, "type: found \"%s\", expected f32 or bf16", text);
+    return PALI_OK;
+}
+
+static void count_weight(pl_paligemma *model, const pl_source *source)
+{
+    size_t bytes = 0;
+    const pl_tensor tensor = {.dtype = source->dtype, .rank = 1, .shape = {source->rows * source->columns}};
+    pl_tensor_bytes(&tensor, &bytes);
+    model->parameters += source->rows * source->columns;
+    model->weight_bytes += bytes;
+}
+
+/* An output matrix of its own, where the checkpoint asks for one. */
+static pali_status place_head(pl_paligemma *model, pali_error *err)
+{
+    model->gemma.head = (pl_linear){.weight = model->gemma.embedding};
+    const pl_entry *entry = pl_checkpoint_entry(model->checkpoint, "head.weight");
+    if (entry)
+        pl_checkpoint_entry(model->checkpoint, "head.weight")->known = true;
+    if (!model->config.untied_head)
+        return PALI_OK;
+    if (!entry)
+        return pl_fail(err, PALI_MODEL, "%s: tensor lm_head.weight is missing, expected as tie_word_embeddings is false", model->checkpoint->path);
+    const pl_tensor *tensor = &entry->tensor->tensor;
+    char found[96];
+    if (entry->tensor->problem)
+        return pl_fail(err, PALI_MODEL, "%s: tensor %s: %s", entry->tensor->file, entry->tensor->name, entry->tensor->problem);
+    if (tensor->rank != 2 || tensor->shape[0] != model->config.text.vocabulary || tensor->shape[1] != model->config.text.width)
+        return pl_fail(err, PALI_MODEL, "%s: tensor %s: found shape %s, expected [%zu, %zu]", entry->tensor->file, entry->tensor->name,
+                       pl_shape_text(tensor->shape, tensor->rank, found), model->config.text.vocabulary, model->config.text.width);
+    model->gemma.head.weight = *tensor;
+    return PALI_OK;
+}
+
+static pali_status place_weights(pl_paligemma *model, const pl_load_options *options, pl_dtype type, pali_error *err)
+{
+    for (size_t w = 0; w < pl_weight_count; w++) {
+        const pl_weight *weight = &pl_weights[w];
+        if (weight->gemma2_only && !model->config.gemma2)
+            continue;
+        for (size_t layer = 0; layer < pl_part_layers(&model->config, weight->part); layer++) {
+            pl_source source;
+            pali_status status = pl_checkpoint_source(model->checkpoint, weight, layer, &source, err);
+            if (status == PALI_OK)
+                status = pl_paligemma_place(model, weight, layer, &source, type, options->pool, err);
+            if (status != PALI_OK)
+                return status;
+            count_weight(model, &source);
+        }
+    }
+    return place_head(model, err);
+}
+
+/* The tokenizer that a GGUF carries. */
+static pl_tokenizer *tokenizer_of_gguf(const pl_tensor_file *file, pali_error *err)
+{
+    pl_gguf_string *pieces = NULL;
+    float *scores = NULL;
+    int32_t *types = NULL;
+    size_t count = 0, score_count = 0, type_count = 0;
+    const char **texts = NULL;
+    size_t *lengths = NULL;
+    pl_tokenizer *tokenizer = NULL;
+    const char *path = pl_tensor_file_path(file, 0);
+    uint64_t ids[4] = {UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX};
+    static const char *const id_keys[4] = {"tokenizer.ggml.bos_token_id", "tokenizer.ggml.eos_token_id", "tokenizer.ggml.padding_token_id", "tokenizer.ggml.unknown_token_id"};
+    bool space_prefix = true;
+
+    pali_status status = pl_gguf_get_strings(file, "tokenizer.ggml.tokens", &pieces, &count, err);
+    if (status == PALI_OK)
+        status = pl_gguf_get_f32s(file, "tokenizer.ggml.scores", &scores, &score_count, err);
+    if (status == PALI_OK)
+        status = pl_gguf_get_i32s(file, "tokenizer.ggml.token_type", &types, &type_count, err);
+    for (size_t i = 0; status == PALI_OK && i < 4; i++)
+        status = pl_gguf_get_u64(file, id_keys[i], &ids[i], err);
+    if (status == PALI_OK)
+        status = pl_gguf_get_bool(file, "tokenizer.ggml.add_space_prefix", &space_prefix, err);
+    if (status == PALI_OK && (count == 0 || score_count != count || type_count != count))
+        status = pl_fail(err, PALI_MODEL, "%s: tokenizer: found %zu tokens, %zu scores and %zu types, expected as many of each", path, count, score_count, type_count);
+    if (status == PALI_OK && (texts = pl_new(count, sizeof *texts, "tokenizer", err)) && (lengths = pl_new(count, sizeof *lengths, "tokenizer", err))) {
+        for (size_t i = 0; i < count; i++) {
+            texts[i] = pieces[i].text;
+            lengths[i] = pieces[i].length;
+        }
+        int32_t special[4];
+        for (size_t i = 0; i < 4; i++)
+            special[i] = ids[i] < count ? (int32_t)ids[i] : -1;
+        const pl_vocabulary_arrays arrays = {.count = count, .pieces = texts, .lengths = lengths, .scores = scores, .types = types, .bos = special[0], .eos = special[1],
+                                             .pad = special[2], .unk = special[3], .add_dummy_prefix = space_prefix};
+        pl_vocabulary vocabulary;
+        if (pl_vocabulary_from_arrays(&vocabulary, &arrays, path, err) == PALI_OK)
+            tokenizer = pl_tokenizer_new(&vocabulary, err);
+    }
+    free(lengths);
+    free(texts);
+    free(types);
+    free(scores);
+    free(pieces);
+    return tokenizer;
+}
+
+/* The folder a file stands in, or the folder itself; new. */
+static char *folder_of(const char *path, pali_error *err)
+{
+    if (pl_is_folder(path))
+        return pl_strdup(path, err);
+    const char *slash = strrchr(path, '/');
+    return slash ? pl_strndup(path, pl_max((size_t)(slash - path), 1), err) : pl_strdup(".", err);
+}
+
+static pali_status open_tokenizer(pl_paligemma *model, const char *path, pali_error *err)
+{
+    if (path) {
+        model->tokenizer = pl_tokenizer_open(path, true, err);
+    } else if (model->checkpoint->container == PL_CONTAINER_GGUF && pl_gguf_has(model->checkpoint->files[0], "tokenizer.ggml.tokens")) {
+        model->tokenizer = tokenizer_of_gguf(model->checkpoint->files[0], err);
+    } else {
+        char *folder = folder_of(model->checkpoint->path, err);
+        model->tokenizer = folder ? pl_tokenizer_open(folder, true, err) : NULL;
+        free(folder);
+    }
+    if (!model->tokenizer)
+        return pl_status_of(err, PALI_MODEL);
+    const size_t pieces = pl_tokenizer_count(model->tokenizer), rows = model->config.text.vocabulary;
+    const pl_special_ids *special = pl_tokenizer_special(model->tokenizer);
+    size_t highest = pieces;
+    if (special->image >= 0 && (size_t)special->image + 1 == pieces) /* a placeholder needs no row */
+        highest--;
+    if (highest > rows)
+        return pl_fail(err, PALI_MODEL, "%s: tokenizer: found %zu pieces, expected at most the %zu rows of the embedding", model->checkpoint->path, pieces, rows);
+    if (special->bos < 0 || special->eos < 0 || special->newline < 0)
+        return pl_fail(err, PALI_MODEL, "%s: tokenizer: %s is missing", model->checkpoint->path,
+                       special->bos < 0 ? "the beginning-of-text token" : special->eos < 0 ? "the end-of-text token" : "a token for the newline");
+    return PALI_OK;
+}
+
+/* Ids without a piece, and the image placeholder, are rows that nobody trained as answers. */
+static pali_status ban_ids(pl_paligemma *model, pali_error *err)
+{
+    const size_t rows = model->config.text.vocabulary, pieces = pl_tokenizer_count(model->tokenizer);
+    model->banned = pl_new(rows, 1, "vocabulary", err);
+    if (!model->banned)
+        return PALI_MEMORY;
+    for (size_t id = pieces; id < rows; id++)
+        model->banned[id] = 1;
+    const int64_t placeholders[2] = {pl_tokenizer_special(model->tokenizer)->image, model->config.image_id};
+    for (size_t i = 0; i < 2; i++)
+        if (placeholders[i] >= 0 && (size_t)placeholders[i] < rows)
+            model->banned[placeholders[i]] = 1;
+    return PALI_OK;
+}
+
+/* Brings mapped weights into memory a piece at a time, so that waiting can be shown. */
+static void read_ahead(const pl_paligemma *model, const pl_load_options *options)
+{
+    enum { STEP = 64 << 20 };
+    const pl_checkpoint *checkpoint = model->checkpoint;
+    const uint64_t total = model->weight_bytes;
+    const uint64_t memory = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
+    if (!options->progress || total > memory / 4 * 3)
+        return;
+    uint64_t done = 0;
+    for (size_t i = 0; i < checkpoint->entry_count; i++) {
+        const pl_named_tensor *tensor = checkpoint->entries[i].tensor;
+        if (!checkpoint->entries[i].known || tensor->problem || tensor->copied || checkpoint->container == PL_CONTAINER_NPZ)
+            continue;
+        for (size_t at = 0; at < tensor->size; at += STEP) {
+            const size_t bytes = pl_min(STEP, tensor->size - at), page = (size_t)sysconf(_SC_PAGESIZE);
+            const uintptr_t first = (uintptr_t)((const unsigned char *)tensor->tensor.data + at) & ~(uintptr_t)(page - 1);
+#ifdef MADV_POPULATE_READ
+            if (madvise((void *)first, (uintptr_t)tensor->tensor.data + at + bytes - first, MADV_POPULATE_READ) != 0)
+#endif
+                madvise((void *)first, (uintptr_t)tensor->tensor.data + at + bytes - first, MADV_WILLNEED);
+            done += bytes;
+            options->progress(options->progress_context, pl_min(done, total), total);
+        }
+    }
+}
+
+static pali_status load(pl_paligemma *model, const char *path, const pl_load_options *options, pali_error *err)
+{
+    pl_dtype type;
+    pali_status status = parse_type(options->type, &type, err);
+    if (status != PALI_OK)
+        return status;
+    model->checkpoint = pl_checkpoint_open(path, options->vision, err);
+    if (!model->checkpoint)
+        return pl_status_of(err, PALI_MODEL);
+    model->config = model->checkpoint->config;
+    if (options->no_final_softcap)
+        model->config.text.final_softcap = 0;
+    if (options->preprocess)
+        status = pl_preprocess_parse(options->preprocess, &model->config.preprocess.kind, err);
+    if (status != PALI_OK)
+        return status;
+    model->siglip.config = model->config.vision;
+    model->gemma.config = model->config.text;
+    model->siglip.blocks = pl_new(model->config.vision.layers, sizeof *model->siglip.blocks, "model", err);
+    model->gemma.layers = pl_new(model->config.text.layers, sizeof *model->gemma.layers, "model", err);
+    status = model->siglip.blocks && model->gemma.layers ? place_weights(model, options, type, err) : PALI_MEMORY;
+    if (status == PALI_OK)
+        status = open_tokenizer(model, options->tokenizer, err);
+    if (status == PALI_OK)
+        status = ban_ids(model, err);
+    for (size_t i = 0; status == PALI_OK && i < options->lora_count; i++)
+        status = pl_paligemma_add_adapter(model, options->lora[i], err);
+    if (status == PALI_OK)
+        read_ahead(model, options);
+    return status;
+}
+
+pl_paligemma *pl_paligemma_open(const char *path, const pl_load_options *options, pali_error *err)
+{
+    pali_error own = {0}; /* callees' status is needed even if the caller wants no text */
+    pl_paligemma *model = pl_new(1, sizeof *model, "model", err);
+    if (!model)
+        return NULL;
+    if (load(model, path, options, err ? err : &own) == PALI_OK)
+        return model;
+    pl_paligemma_close(model);
+    return NULL;
+}
+
+void pl_paligemma_close(pl_paligemma *model)
+{
+    if (!model)
+        return;
+    for (size_t i = 0; i < model->block_count; i++)
+        free(model->blocks[i]);
+    free(model->blocks);
+    for (size_t i = 0; i < model->adapter_count; i++)
+        pl_tensor_file_close(model->adapters[i]);
+    free(model->adapters);
+    free(model->siglip.blocks);
+    free(model->gemma.layers);
+    free(model->banned);
+    pl_tokenizer_free(model->tokenizer);
+    pl_checkpoint_close(model->checkpoint);
+    free(model);
+}
+
+void pl_paligemma_encode(pl_context *ctx, const pl_paligemma *model, const float *pixels, pl_rows out)
+{
+    const pl_siglip_config *vision = &model->config.vision;
+    const size_t tokens = pl_siglip_tokens(vision), mark = pl_arena_mark(ctx->arena);
+    const pl_rows encoded = pl_rows_push(ctx, tokens, vision->width);
+    const pl_rows patches = pl_rows_push(ctx, tokens, 3 * vision->patch * vision->patch);
+    if (!pl_dry(ctx))
+        pl_patches(pixels, vision->image_size, vision->patch, patches.data);
+    pl_siglip_forward(ctx, &model->siglip, patches, encoded);
+    pl_projector_forward(ctx, &model->siglip, encoded, out);
+    pl_arena_release(ctx->arena, mark);
+}

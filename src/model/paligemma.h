@@ -1,0 +1,67 @@
+/*
+ * The whole model in memory: vision and language joined, with the tokenizer and
+ * what pictures must go through. Immutable once opened.
+ */
+#ifndef PL_MODEL_PALIGEMMA_H
+#define PL_MODEL_PALIGEMMA_H
+
+#include "model/checkpoint.h"
+#include "text/tokenizer.h"
+
+typedef struct pl_load_options {
+    const char *tokenizer, *vision, *preprocess, *type; /* as in pali_model_options; NULL: defaults */
+    const char *const *lora;                            /* "FOLDER" or "FOLDER:scale" */
+    size_t lora_count;
+    bool no_final_softcap;
+    pl_pool *pool; /* for repacking */
+    void (*progress)(void *context, uint64_t done, uint64_t total);
+    void *progress_context;
+} pl_load_options;
+
+typedef struct pl_paligemma {
+    pl_config config;
+    pl_siglip siglip;
+    pl_gemma gemma;
+    pl_tokenizer *tokenizer;   /* owned */
+    pl_checkpoint *checkpoint; /* owned: the maps that weights lie in */
+    void **blocks;             /* [block_count] owned: converted weights, adapters */
+    size_t block_count, block_capacity;
+    pl_tensor_file **adapters; /* [adapter_count] owned */
+    size_t adapter_count, adapter_capacity;
+    uint64_t copied_bytes;     /* in blocks */
+    uint64_t parameters, weight_bytes;
+    unsigned char *banned;     /* [vocabulary] owned: 1 for ids that are never an answer */
+} pl_paligemma;
+
+/* Opens a model by path (see find.h for names). Free with pl_paligemma_close. */
+pl_paligemma *pl_paligemma_open(const char *path, const pl_load_options *options, pali_error *err);
+void pl_paligemma_close(pl_paligemma *model);
+
+/* Memory that lives as long as the model; counted. */
+void *pl_paligemma_block(pl_paligemma *model, size_t bytes, const char *what, pali_error *err);
+
+/* Applies one PEFT adapter: "FOLDER" or "FOLDER:scale" (adapter.c). */
+pali_status pl_paligemma_add_adapter(pl_paligemma *model, const char *spec, pali_error *err);
+
+/* Where a weight goes: the struct of its part and layer, at the weight's offset. */
+void *pl_weight_target(pl_paligemma *model, const pl_weight *weight, size_t layer);
+
+/*
+ * Points the model at one weight: in place where type, layout and alignment
+ * allow, else as a copy; `type` converts matrices when it is not PL_DTYPE_COUNT.
+ */
+pali_status pl_paligemma_place(pl_paligemma *model, const pl_weight *weight, size_t layer, const pl_source *source, pl_dtype type, pl_pool *pool, pali_error *err);
+
+/* Tokens of a picture. */
+static inline size_t pl_image_tokens(const pl_paligemma *model)
+{
+    return pl_siglip_tokens(&model->config.vision);
+}
+
+/*
+ * pixels [side, side, 3] (see image/preprocess.h) of one picture -> out
+ * [tokens, text width], the embeddings that stand in for the image tokens.
+ */
+void pl_paligemma_encode(pl_context *ctx, const pl_paligemma *model, const float *pixels, pl_rows out);
+
+#endif

@@ -1,0 +1,101 @@
+/*
+ * Operations on matrices of activations, over all threads of the context. Every
+ * op writes to an output that the caller pushed and leaves its inputs as they
+ * are, unless its name ends in _inplace. Results do not depend on the number of
+ * threads: work is cut into the same tasks always, and one task computes one
+ * piece of the output.
+ */
+#ifndef PL_OPS_OPS_H
+#define PL_OPS_OPS_H
+
+#include "ops/context.h"
+
+/*
+ * A low-rank change to a weight (LoRA, arXiv 2106.09685): W + scale * B A,
+ * applied beside the weight, which stays as it is.
+ */
+typedef struct pl_low_rank {
+    const float *a; /* [rank, in], owned by the model */
+    const float *b; /* [out, rank], owned by the model */
+    size_t rank;
+    float scale;
+    const struct pl_low_rank *next; /* another one on the same weight, or NULL */
+} pl_low_rank;
+
+/* The weights of an affine map y = W x + bias. */
+typedef struct pl_linear {
+    pl_tensor weight;     /* [out, in] of any float dtype, borrowed */
+    const float *bias;    /* [out] or NULL */
+    const pl_low_rank *adapters; /* or NULL */
+} pl_linear;
+
+/* y [T, out] = x [T, in] W^T + bias, with adapters. */
+void pl_op_linear(pl_context *ctx, const pl_linear *linear, pl_rows x, pl_rows y);
+
+/* y = (x - mean) / sqrt(variance + eps) * scale + bias, row by row. */
+void pl_op_layernorm(pl_context *ctx, pl_rows x, const float *scale, const float *bias, float eps, pl_rows y);
+
+/* y = x / sqrt(mean(x^2) + eps) * (offset + scale), row by row; y may be x (as for gelu). */
+void pl_op_rmsnorm(pl_context *ctx, pl_rows x, const float *scale, float offset, float eps, pl_rows y);
+
+/* y = gelu_tanh(x); y may be x (its backward needs x, so training passes another). */
+void pl_op_gelu(pl_context *ctx, pl_rows x, pl_rows y);
+
+/* y = gelu_tanh(gate) * up; y may be gate. */
+void pl_op_geglu(pl_context *ctx, pl_rows gate, pl_rows up, pl_rows y);
+
+/* y = a + b; y may be a. */
+void pl_op_add(pl_context *ctx, pl_rows a, pl_rows b, pl_rows y);
+
+/* x += table[first + t] for row t; table is a weight of any float dtype. */
+void pl_op_add_table_inplace(pl_context *ctx, const pl_tensor *table, size_t first, pl_rows x);
+
+/* y[t] = table[ids[t]] * scale. ids are valid rows of the table [V, D]. */
+void pl_op_embed(pl_context *ctx, const pl_tensor *table, const int32_t *ids, float scale, pl_rows y);
+
+/* x = cap * tanh(x / cap). */
+void pl_op_softcap_inplace(pl_context *ctx, float cap, pl_rows x);
+
+/*
+ * Angles of the rotary embedding: cosine and sine [T, half] for positions[T],
+ * theta = position * base^(-i/half), in f32 as the published code has it.
+ */
+void pl_op_rope_angles(pl_context *ctx, const uint32_t *positions, size_t count, size_t half, float base, float *cosine, float *sine);
+
+/* Rotates each of the row's width/(2*half) heads by the row's angle. */
+void pl_op_rope_inplace(pl_context *ctx, const float *cosine, const float *sine, size_t half, pl_rows x);
+
+/*
+ * Keys and values of consecutive positions: [count, kv_heads*head_dim], rows
+ * `stride` floats apart.
+ */
+typedef struct pl_kv_span {
+    const float *k, *v;
+    size_t count, stride;
+} pl_kv_span;
+
+/*
+ * Query rows that attend to one sequence: the shared part first, then the own
+ * tail. Row r stands at position start + r and sees the positions below
+ * max(prefix, start + r + 1), as far as the spans reach.
+ */
+typedef struct pl_attention_segment {
+    pl_kv_span spans[2];
+    size_t rows, start, prefix;
+} pl_attention_segment;
+
+typedef struct pl_attention {
+    size_t heads, kv_heads, head_dim;
+    float scale;   /* of q k^T */
+    float softcap; /* cap * tanh(score / cap) before the mask; 0: none */
+} pl_attention;
+
+/*
+ * out [T, heads*head_dim] = softmax(q k^T) v per head, for the rows of all
+ * segments end to end; query head h reads kv head h / (heads / kv_heads).
+ * Scores exist only for a block of rows and keys at a time (streamed softmax,
+ * Milakov & Gimelshein 2018; Dao et al. 2022).
+ */
+void pl_op_attention(pl_context *ctx, const pl_attention *attention, pl_rows q, const pl_attention_segment *segments, size_t count, pl_rows out);
+
+#endif

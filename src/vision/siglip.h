@@ -1,0 +1,49 @@
+/*
+ * The image encoder, SigLIP So400m/14 in any size, and the projector that
+ * turns its tokens into embeddings for the language model.
+ */
+#ifndef PL_VISION_SIGLIP_H
+#define PL_VISION_SIGLIP_H
+
+#include "ops/ops.h"
+
+typedef struct pl_siglip_config {
+    size_t image_size; /* pixels a side */
+    size_t patch;      /* pixels a side of one patch */
+    size_t width, layers, heads, mlp;
+    float eps; /* of LayerNorm */
+} pl_siglip_config;
+
+typedef struct pl_layernorm_weights {
+    const float *scale, *bias; /* [width] */
+} pl_layernorm_weights;
+
+typedef struct pl_siglip_block {
+    pl_layernorm_weights norm1, norm2;
+    pl_linear q, k, v, out; /* [width, width] */
+    pl_linear fc1, fc2;     /* [mlp, width], [width, mlp] */
+} pl_siglip_block;
+
+typedef struct pl_siglip {
+    pl_siglip_config config;
+    pl_linear patch;         /* [width, 3*patch*patch]: channel, row, column */
+    pl_tensor position;      /* [tokens, width] */
+    pl_siglip_block *blocks; /* [layers] */
+    pl_layernorm_weights norm;
+    pl_linear projector;     /* [text width, width] */
+} pl_siglip;
+
+/* Tokens a picture becomes: (image_size / patch)^2. */
+size_t pl_siglip_tokens(const pl_siglip_config *config);
+
+/*
+ * patches [images*tokens, 3*patch*patch] (see image/) of pictures end to end ->
+ * out [images*tokens, width], the tokens after the last LayerNorm. Pictures do
+ * not see each other.
+ */
+void pl_siglip_forward(pl_context *ctx, const pl_siglip *siglip, pl_rows patches, pl_rows out);
+
+/* tokens [T, width] -> out [T, text width]: one affine map, and no scaling (model.md, embedding). */
+void pl_projector_forward(pl_context *ctx, const pl_siglip *siglip, pl_rows tokens, pl_rows out);
+
+#endif
