@@ -4,11 +4,13 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -183,14 +185,32 @@ static void a_failed_write_leaves_what_was_there(void **state)
 {
     (void)state;
     pali_error err = {0};
+    const size_t files = files_in_folder();
     assert_int_equal(pl_file_write(in_folder("missing/out"), "x", 1, &err), PALI_FAILED);
     assert_non_null(strstr(err.message, "missing/out: cannot write: No such file"));
     assert_int_equal(pl_file_write(folder, "x", 1, &err), PALI_FAILED);
     assert_non_null(strstr(err.message, "it is a folder"));
-    if (access("/dev/full", W_OK) != 0)
-        return; /* Linux has it */
-    assert_int_equal(pl_file_write("/dev/full", "x", 1, &err), PALI_FAILED);
-    assert_non_null(strstr(err.message, "/dev/full: cannot write: No space left"));
+
+    /* A disk that is full half-way: no file may become longer than 1,000 bytes. */
+    const char *path = in_folder("kept");
+    static const char bytes[4000];
+    assert_int_equal(pl_file_write(path, "before", 6, &err), PALI_OK);
+    struct rlimit limit;
+    getrlimit(RLIMIT_FSIZE, &limit);
+    const struct rlimit small = {.rlim_cur = 1000, .rlim_max = limit.rlim_max};
+    signal(SIGXFSZ, SIG_IGN);
+    setrlimit(RLIMIT_FSIZE, &small);
+    const pali_status status = pl_file_write(path, bytes, sizeof bytes, &err);
+    setrlimit(RLIMIT_FSIZE, &limit);
+    assert_int_equal(status, PALI_FAILED);
+    assert_non_null(strstr(err.message, "kept: cannot write: File too large"));
+    size_t size;
+    char *text = pl_file_read(path, 100, &size, PALI_INPUT, &err);
+    assert_non_null(text);
+    assert_string_equal(text, "before");
+    free(text);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(files_in_folder(), files); /* nor does half a file stay */
 }
 
 /* A rename onto a device would replace it by a file: as root, /dev/null itself. */
