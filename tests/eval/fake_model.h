@@ -1,0 +1,24 @@
+/*
+ * The calls of pali.h that pali_eval makes, answered from a table, so that the
+ * metrics can be tested without a model. Pictures are files of any content;
+ * one whose name holds "broken" cannot be decoded.
+ */
+#ifndef PALI_TESTS_EVAL_FAKE_MODEL_H
+#define PALI_TESTS_EVAL_FAKE_MODEL_H
+
+#include <pali/pali.h>
+
+typedef struct fake_answer {
+    const char *prompt, *answer; /* answer NULL: the call fails */
+    pali_finish finish;
+} fake_answer;
+
+struct pali_model {
+    const fake_answer *answers; /* ended by one without a prompt */
+    size_t sessions;            /* open ones */
+    size_t encoded;             /* calls that encoded pictures */
+    size_t images;              /* pictures of the last such call */
+    size_t max_tokens;          /* of the last question */
+};
+
+#endif
