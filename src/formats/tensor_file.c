@@ -138,12 +138,14 @@ pali_status pl_tensor_file_add(pl_tensor_file *file, const pl_tensor_entry *entr
         return PALI_MEMORY;
     pl_named_tensor *added = &file->tensors[file->count++];
     *added = (pl_named_tensor){.name = name, .type = type, .problem = problem, .offset = entry->offset, .size = entry->size,
-        .file_index = entry->source, .copied = entry->inflated != NULL, .tensor.dtype = entry->dtype};
+        .file_index = entry->source, .copied = entry->inflated != NULL, .tensor.dtype = known ? entry->dtype : PL_U8};
+    if (entry->rank <= PL_MAX_RANK) {
+        added->tensor.rank = entry->rank;
+        for (size_t i = 0; i < entry->rank; i++)
+            added->tensor.shape[i] = entry->shape[i];
+    }
     if (problem)
         return PALI_OK;
-    added->tensor.rank = entry->rank;
-    if (entry->rank)
-        memcpy(added->tensor.shape, entry->shape, entry->rank * sizeof(size_t));
     added->tensor.data = entry->inflated ? entry->inflated : file->sources[entry->source].data + entry->offset;
     if (entry->inflated)
         file->bytes_copied += bytes;

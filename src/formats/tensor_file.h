@@ -19,10 +19,10 @@ typedef struct pl_named_tensor {
     const char *file;   /* path of the file that holds it */
     const char *type;   /* element type as the file spells it: "BF16", "<f4", "Q4_K" */
     /* Why the tensor cannot be used (an element type that is not supported, too
-     * many axes, Fortran order); NULL when it can. Then, and only then, `tensor`
-     * is valid; its data is borrowed from the map, or from the file object. */
+     * many axes, Fortran order); NULL when it can. With a problem, only the shape
+     * of `tensor` holds (rank 0 if it has too many axes) and its data is NULL. */
     const char *problem;
-    pl_tensor tensor;
+    pl_tensor tensor;    /* data borrowed from the map, or from the file object */
     size_t offset, size; /* where its bytes stand in the file, as stored */
     size_t file_index;   /* of `file`, for pl_tensor_file_path */
     bool copied;         /* data is an own block: inflated, or moved to be aligned */
