@@ -26,23 +26,23 @@ static pali_status push_images(const pl_tokenizer *tokenizer, const pl_prompt_op
     return status;
 }
 
-static pali_status push_prefix(const pl_tokenizer *tokenizer, const char *prefix, size_t length, pl_ids *ids,
-                               pali_error *err)
+static pali_status push_prefix(const pl_tokenizer *tokenizer, const char *prefix, size_t length, pl_text_mode mode,
+                               pl_ids *ids, pali_error *err)
 {
-    const pali_status status = pl_tokenizer_encode(tokenizer, prefix, length, PL_TEXT_USER, ids, err);
+    const pali_status status = pl_tokenizer_encode(tokenizer, prefix, length, mode, ids, err);
     return status == PALI_OK ? push_special(ids, pl_tokenizer_special(tokenizer)->newline, "piece for a newline", err)
                              : status;
 }
 
-static pali_status push_joint(const pl_tokenizer *tokenizer, const char *prefix, size_t length, pl_ids *ids,
-                              pali_error *err)
+static pali_status push_joint(const pl_tokenizer *tokenizer, const char *prefix, size_t length, pl_text_mode mode,
+                              pl_ids *ids, pali_error *err)
 {
     pl_buffer text = {0};
     pali_status status = pl_buffer_append(&text, prefix, length, err);
     if (status == PALI_OK)
         status = pl_buffer_append(&text, "\n", 1, err);
     if (status == PALI_OK)
-        status = pl_tokenizer_encode(tokenizer, text.data, text.length, PL_TEXT_USER, ids, err);
+        status = pl_tokenizer_encode(tokenizer, text.data, text.length, mode, ids, err);
     free(text.data);
     return status;
 }
@@ -58,7 +58,7 @@ pali_status pl_prompt_encode(const pl_tokenizer *tokenizer, const char *prefix, 
     if (status == PALI_OK)
         status = push_special(ids, pl_tokenizer_special(tokenizer)->bos, "<bos> piece", err);
     if (status == PALI_OK)
-        status = (o->joint ? push_joint : push_prefix)(tokenizer, prefix, length, ids, err);
+        status = (o->joint ? push_joint : push_prefix)(tokenizer, prefix, length, o->mode, ids, err);
     if (status == PALI_OK && o->limit && ids->count - start > o->limit)
         status = pl_fail(err, PALI_INPUT, "prompt: found %zu tokens, expected at most %zu", ids->count - start, o->limit);
     if (status != PALI_OK)

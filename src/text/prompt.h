@@ -16,10 +16,11 @@ typedef struct pl_prompt_options {
     size_t image_tokens; /* placeholders a picture */
     size_t limit;        /* most text ids (<bos>, prefix, newline); 0: no limit */
     bool joint;          /* prefix + "\n" as one string */
+    pl_text_mode mode;   /* how the prefix is read */
 } pl_prompt_options;
 
 /*
- * Appends the prompt of text prefix[0..length), read as a user's. PALI_INPUT
+ * Appends the prompt of text prefix[0..length). PALI_INPUT
  * naming found and limit when it is too long; PALI_MODEL when the vocabulary
  * lacks <bos>, a one-piece newline or (with images) <image>. On failure *ids
  * keeps what it had. NULL options: all zero.

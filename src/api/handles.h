@@ -1,0 +1,45 @@
+/* What the public handles are inside. */
+#ifndef PL_API_HANDLES_H
+#define PL_API_HANDLES_H
+
+#include <pali/pali.h>
+
+#include "generate/timeline.h"
+#include "image/image.h"
+
+struct pali_image {
+    pl_image pixels;
+};
+
+struct pali_model {
+    pl_paligemma *weights;
+    pl_pool *pool;
+    pl_engine engine;
+    const char *preprocess; /* static storage */
+    double load_seconds;
+};
+
+struct pali_session {
+    pali_model *model;
+    pl_timeline timeline;
+};
+
+struct pali_answer {
+    char *text;
+    int32_t *tokens;
+    float *logprobs; /* or NULL */
+    size_t count;
+    pali_finish finish;
+    pali_timings timings;
+};
+
+/*
+ * Copies the caller's options into *own, as far as the caller's version of the
+ * struct goes (its first field says; 0: this version). NULL gives zeros.
+ */
+void pl_take_options(void *own, size_t own_size, const void *options);
+
+/* PALI_USAGE "call: name is NULL" when any pointer of the list is. */
+pali_status pl_need(const void *pointer, const char *call, const char *name, pali_error *err);
+
+#endif

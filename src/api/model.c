@@ -1,0 +1,165 @@
+/* pali_model_*, tokenizing, inspecting: everything that is not a session. */
+#include "api/handles.h"
+
+#include "base/text.h"
+#include "model/find.h"
+#include "model/inspect.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+void pl_take_options(void *own, size_t own_size, const void *options)
+{
+    memset(own, 0, own_size);
+    if (!options)
+        return;
+    size_t given;
+    memcpy(&given, options, sizeof given);
+    memcpy(own, options, given && given < own_size ? given : own_size);
+}
+
+pali_status pl_need(const void *pointer, const char *call, const char *name, pali_error *err)
+{
+    return pointer ? PALI_OK : pl_fail(err, PALI_USAGE, "%s: found NULL for %s, expected a value", call, name);
+}
+
+const char *pali_version(void)
+{
+    return PALI_VERSION;
+}
+
+void pali_free(void *block)
+{
+    free(block);
+}
+
+static const char *preprocess_name(pl_preprocess_kind kind)
+{
+    static const char *const names[] = {
+#define KIND_NAME(name, text, help) [PL_PREPROCESS_##name] = text,
+        PL_PREPROCESS_LIST(KIND_NAME)
+#undef KIND_NAME
+    };
+    return names[kind];
+}
+
+static pali_status open_weights(pali_model *model, const char *name, const pali_model_options *o, pali_error *err)
+{
+    char *path = pl_model_find(name, err);
+    if (!path)
+        return pl_status_of(err, PALI_MODEL);
+    const pl_load_options load = {.tokenizer = o->tokenizer, .vision = o->vision, .preprocess = o->preprocess, .type = o->type, .lora = o->lora, .lora_count = o->lora_count,
+                                  .no_final_softcap = o->no_final_softcap, .pool = model->pool, .progress = o->progress, .progress_context = o->progress_context};
+    model->weights = pl_paligemma_open(path, &load, err);
+    free(path);
+    return model->weights ? PALI_OK : pl_status_of(err, PALI_MODEL);
+}
+
+pali_model *pali_model_open(const char *name, const pali_model_options *options, pali_error *err)
+{
+    pali_model_options o;
+    pl_take_options(&o, sizeof o, options);
+    if (pl_need(name, "pali_model_open", "name", err) != PALI_OK)
+        return NULL;
+    const double start = pl_now();
+    const pl_kernels *kernels = pl_kernels_get(o.cpu, err);
+    pali_model *model = kernels ? pl_new(1, sizeof *model, "model", err) : NULL;
+    if (!model)
+        return NULL;
+    model->pool = pl_pool_new(o.threads, err);
+    if (!model->pool || open_weights(model, name, &o, err) != PALI_OK) {
+        pali_model_free(model);
+        return NULL;
+    }
+    model->engine = (pl_engine){.model = model->weights, .kernels = kernels, .pool = model->pool};
+    model->preprocess = preprocess_name(model->weights->config.preprocess.kind);
+    model->load_seconds = pl_now() - start;
+    return model;
+}
+
+void pali_model_free(pali_model *model)
+{
+    if (!model)
+        return;
+    pl_paligemma_close(model->weights);
+    pl_pool_free(model->pool);
+    free(model);
+}
+
+pali_status pali_model_describe(const pali_model *model, pali_model_info *info, pali_error *err)
+{
+    pali_status status = pl_need(model, "pali_model_describe", "model", err);
+    if (status == PALI_OK)
+        status = pl_need(info, "pali_model_describe", "info", err);
+    if (status != PALI_OK)
+        return status;
+    const pl_paligemma *w = model->weights;
+    *info = (pali_model_info){
+        .path = w->checkpoint->path,
+        .format = pl_container_name(w->checkpoint->container),
+        .family = w->config.gemma2 ? "paligemma2" : "paligemma",
+        .preprocess = model->preprocess,
+        .cpu = model->engine.kernels->level,
+        .threads = pl_pool_threads(model->pool),
+        .image_size = w->config.vision.image_size,
+        .image_tokens = pl_image_tokens(w),
+        .vision_layers = w->config.vision.layers,
+        .vision_width = w->config.vision.width,
+        .text_layers = w->config.text.layers,
+        .text_width = w->config.text.width,
+        .vocabulary = w->config.text.vocabulary,
+        .parameters = w->parameters,
+        .weight_bytes = w->weight_bytes,
+        .copied_bytes = w->copied_bytes,
+        .load_seconds = model->load_seconds,
+    };
+    return PALI_OK;
+}
+
+pali_status pali_tokenize(const pali_model *model, const char *text, int32_t **ids, size_t *count, pali_error *err)
+{
+    pali_status status = pl_need(model, "pali_tokenize", "model", err);
+    if (status == PALI_OK)
+        status = pl_need(text, "pali_tokenize", "text", err);
+    pl_ids list = {0};
+    if (status == PALI_OK)
+        status = pl_tokenizer_encode(model->weights->tokenizer, text, strlen(text), PL_TEXT_USER, &list, err);
+    if (status == PALI_OK && !list.data)
+        status = (list.data = pl_new(1, sizeof *list.data, "ids", err)) ? PALI_OK : PALI_MEMORY;
+    if (status != PALI_OK) {
+        pl_ids_free(&list);
+        return status;
+    }
+    *ids = list.data;
+    *count = list.count;
+    return PALI_OK;
+}
+
+char *pali_detokenize(const pali_model *model, const int32_t *ids, size_t count, pali_error *err)
+{
+    pl_buffer text = {0};
+    if (pl_need(model, "pali_detokenize", "model", err) != PALI_OK || (count && pl_need(ids, "pali_detokenize", "ids", err) != PALI_OK))
+        return NULL;
+    if (pl_buffer_append(&text, "", 0, err) == PALI_OK && pl_tokenizer_decode(model->weights->tokenizer, ids, count, &text, err) == PALI_OK)
+        return text.data;
+    free(text.data);
+    return NULL;
+}
+
+char *pali_model_find(const char *name, pali_error *err)
+{
+    return pl_need(name, "pali_model_find", "name", err) == PALI_OK ? pl_model_find(name, err) : NULL;
+}
+
+char *pali_inspect(const char *name, const pali_inspect_options *options, pali_error *err)
+{
+    pali_inspect_options o;
+    pl_take_options(&o, sizeof o, options);
+    char *path = pali_model_find(name, err);
+    if (!path)
+        return NULL;
+    const pl_inspect_options inside = {.tokenizer = o.tokenizer, .vision = o.vision, .check = o.check, .tensors = o.tensors};
+    char *report = pl_model_inspect(path, &inside, err);
+    free(path);
+    return report;
+}

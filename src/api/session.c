@@ -1,0 +1,241 @@
+/* pali_session_*, pali_ask, pali_step, pali_answer_*: questions and answers. */
+#include "api/handles.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MOST_IMAGES = 256, MOST_SESSIONS = 4096 };
+
+pali_session *pali_session_new(pali_model *model, const pali_session_options *options, pali_error *err)
+{
+    pali_session_options o;
+    pl_take_options(&o, sizeof o, options);
+    pali_session *session = pl_need(model, "pali_session_new", "model", err) == PALI_OK ? pl_new(1, sizeof *session, "session", err) : NULL;
+    if (!session)
+        return NULL;
+    session->model = model;
+    pl_timeline_init(&session->timeline, &model->engine, o.max_positions);
+    return session;
+}
+
+void pali_session_free(pali_session *session)
+{
+    if (!session)
+        return;
+    pl_timeline_free(&session->timeline);
+    free(session);
+}
+
+pali_status pali_session_set_images(pali_session *session, pali_image *const *images, size_t count, pali_error *err)
+{
+    pali_status status = pl_need(session, "pali_session_set_images", "session", err);
+    if (status == PALI_OK)
+        status = pl_need(images, "pali_session_set_images", "images", err);
+    if (status == PALI_OK && (count == 0 || count > MOST_IMAGES))
+        status = pl_fail(err, PALI_USAGE, "pali_session_set_images: found %zu pictures, expected 1 to %d", count, MOST_IMAGES);
+    const pl_image *pixels[MOST_IMAGES];
+    for (size_t i = 0; status == PALI_OK && i < count; i++) {
+        status = pl_need(images[i], "pali_session_set_images", "a picture", err);
+        if (status == PALI_OK)
+            pixels[i] = &images[i]->pixels;
+    }
+    return status == PALI_OK ? pl_timeline_set_images(&session->timeline, pixels, count, err) : status;
+}
+
+static pali_status check_question(const pali_ask_options *o, pali_error *err)
+{
+    if (!(o->temperature >= 0) || !isfinite(o->temperature))
+        return pl_fail(err, PALI_USAGE, "temperature: found %g, expected 0 or more", (double)o->temperature);
+    if (!(o->top_p >= 0 && o->top_p <= 1))
+        return pl_fail(err, PALI_USAGE, "top_p: found %g, expected 0 to 1", (double)o->top_p);
+    return PALI_OK;
+}
+
+pali_status pali_session_prompt(pali_session *session, const char *prompt, const pali_ask_options *options, pali_error *err)
+{
+    pali_ask_options o;
+    pl_take_options(&o, sizeof o, options);
+    pali_status status = pl_need(session, "pali_session_prompt", "session", err);
+    if (status == PALI_OK)
+        status = pl_need(prompt, "pali_session_prompt", "prompt", err);
+    if (status == PALI_OK)
+        status = check_question(&o, err);
+    if (status != PALI_OK)
+        return status;
+    const pl_question question = {
+        .max_tokens = o.max_tokens,
+        .sampler = {.temperature = o.temperature, .top_p = o.top_p < 1 ? o.top_p : 0, .top_k = o.top_k, .state = o.seed},
+        .logprobs = o.logprobs,
+        .special = o.special,
+        .start = o.start,
+        .on_text = o.on_text,
+        .on_text_context = o.on_text_context,
+    };
+    return pl_timeline_prompt(&session->timeline, prompt, &question, err);
+}
+
+pali_status pali_step(pali_session *const *sessions, size_t n, pali_error *err)
+{
+    pali_status status = pl_need(sessions, "pali_step", "sessions", err);
+    if (status == PALI_OK && (n == 0 || n > MOST_SESSIONS))
+        status = pl_fail(err, PALI_USAGE, "pali_step: found %zu sessions, expected 1 to %d", n, MOST_SESSIONS);
+    if (status != PALI_OK)
+        return status;
+    pl_timeline **timelines = pl_new(n, sizeof(pl_timeline *), "batch", err);
+    if (!timelines)
+        return PALI_MEMORY;
+    for (size_t i = 0; status == PALI_OK && i < n; i++) {
+        status = pl_need(sessions[i], "pali_step", "a session", err);
+        if (status == PALI_OK && sessions[i]->model != sessions[0]->model)
+            status = pl_fail(err, PALI_USAGE, "pali_step: found sessions of different models, expected one model");
+        for (size_t j = 0; status == PALI_OK && j < i; j++)
+            if (sessions[j] == sessions[i])
+                status = pl_fail(err, PALI_USAGE, "pali_step: found session %zu twice, expected different ones", i);
+        if (status == PALI_OK)
+            timelines[i] = &sessions[i]->timeline;
+    }
+    if (status == PALI_OK)
+        status = pl_step(timelines, n, err);
+    free(timelines);
+    return status;
+}
+
+bool pali_session_done(const pali_session *session)
+{
+    return session->timeline.phase == PL_PHASE_DONE || session->timeline.phase == PL_PHASE_IDLE;
+}
+
+void pali_session_cancel(pali_session *session)
+{
+    if (session)
+        atomic_store(&session->timeline.cancel, true);
+}
+
+pali_session *pali_session_fork(pali_session *session, pali_error *err)
+{
+    if (pl_need(session, "pali_session_fork", "session", err) != PALI_OK)
+        return NULL;
+    const pali_session_options options = {.max_positions = session->timeline.max_positions};
+    pali_session *fork = pali_session_new(session->model, &options, err);
+    if (fork && pl_timeline_fork(&session->timeline, &fork->timeline, err) == PALI_OK)
+        return fork;
+    pali_session_free(fork);
+    return NULL;
+}
+
+static pali_answer *answer_of(const pl_timeline *t, pali_error *err)
+{
+    pali_answer *answer = pl_new(1, sizeof *answer, "answer", err);
+    if (!answer)
+        return NULL;
+    answer->count = t->tokens.count;
+    answer->text = pl_strndup(t->text.length ? t->text.data : "", t->text.length, err);
+    answer->tokens = pl_new(answer->count, sizeof *answer->tokens, "answer", err);
+    if (t->question.logprobs)
+        answer->logprobs = pl_new(answer->count, sizeof *answer->logprobs, "answer", err);
+    if (!answer->text || !answer->tokens || (t->question.logprobs && !answer->logprobs)) {
+        pali_answer_free(answer);
+        return NULL;
+    }
+    if (answer->count)
+        memcpy(answer->tokens, t->tokens.data, answer->count * sizeof *answer->tokens);
+    if (answer->logprobs && answer->count)
+        memcpy(answer->logprobs, t->logprobs, answer->count * sizeof *answer->logprobs);
+    static const pali_finish endings[] = {
+        [PL_ENDING_NONE] = PALI_FINISH_NONE, [PL_ENDING_EOS] = PALI_FINISH_EOS, [PL_ENDING_LENGTH] = PALI_FINISH_LENGTH, [PL_ENDING_CANCELLED] = PALI_FINISH_CANCELLED};
+    answer->finish = endings[t->ending];
+    answer->timings = (pali_timings){.preprocess = t->clock.preprocess, .encode = t->clock.encode, .prefill = t->clock.prefill, .decode = t->clock.decode,
+                                     .prompt_tokens = t->clock.prompt_tokens, .decoded_tokens = t->clock.decoded_tokens};
+    return answer;
+}
+
+pali_answer *pali_session_answer(const pali_session *session, pali_error *err)
+{
+    return pl_need(session, "pali_session_answer", "session", err) == PALI_OK ? answer_of(&session->timeline, err) : NULL;
+}
+
+pali_answer *pali_ask(pali_session *session, pali_image *const *images, size_t count, const char *prompt, const pali_ask_options *options, pali_error *err)
+{
+    pali_status status = pl_need(session, "pali_ask", "session", err);
+    if (status == PALI_OK && count)
+        status = pali_session_set_images(session, images, count, err);
+    if (status == PALI_OK)
+        status = pali_session_prompt(session, prompt, options, err);
+    while (status == PALI_OK && !pali_session_done(session))
+        status = pali_step(&session, 1, err);
+    return status == PALI_OK ? pali_session_answer(session, err) : NULL;
+}
+
+pali_status pali_score(pali_session *session, const char *prompt, const char *suffix, double *total, size_t *count, float **logprobs, pali_error *err)
+{
+    pali_status status = pl_need(session, "pali_score", "session", err);
+    if (status == PALI_OK)
+        status = pl_need(prompt, "pali_score", "prompt", err);
+    if (status == PALI_OK)
+        status = pl_need(suffix, "pali_score", "suffix", err);
+    float *each = NULL;
+    size_t tokens = 0;
+    if (status == PALI_OK)
+        status = pl_score(&session->timeline, prompt, suffix, &each, &tokens, err);
+    if (status != PALI_OK)
+        return status;
+    double sum = 0;
+    for (size_t i = 0; i < tokens; i++)
+        sum += (double)each[i];
+    if (total)
+        *total = sum;
+    if (count)
+        *count = tokens;
+    if (logprobs)
+        *logprobs = each;
+    else
+        free(each);
+    return PALI_OK;
+}
+
+const char *pali_finish_text(pali_finish finish)
+{
+    static const char *const texts[] = {"none", "eos", "length", "cancelled"};
+    return texts[finish];
+}
+
+const char *pali_answer_text(const pali_answer *answer)
+{
+    return answer->text;
+}
+
+size_t pali_answer_token_count(const pali_answer *answer)
+{
+    return answer->count;
+}
+
+const int32_t *pali_answer_tokens(const pali_answer *answer)
+{
+    return answer->tokens;
+}
+
+const float *pali_answer_logprobs(const pali_answer *answer)
+{
+    return answer->logprobs;
+}
+
+pali_finish pali_answer_finish(const pali_answer *answer)
+{
+    return answer->finish;
+}
+
+pali_timings pali_answer_timings(const pali_answer *answer)
+{
+    return answer->timings;
+}
+
+void pali_answer_free(pali_answer *answer)
+{
+    if (!answer)
+        return;
+    free(answer->text);
+    free(answer->tokens);
+    free(answer->logprobs);
+    free(answer);
+}

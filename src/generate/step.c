@@ -1,0 +1,159 @@
+/*
+ * One step of a batch: rows of all timelines that take part end to end, one
+ * pass through the decoder, the last row of each to logits, one id each.
+ */
+#include "generate/timeline.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct batch {
+    pl_timeline **active; /* [count] */
+    size_t count, rows;
+    pl_segment *segments; /* [count] */
+    float *logits;        /* [count, vocabulary], in the arena */
+    pl_sample_scratch scratch;
+} batch;
+
+static size_t rows_of(const pl_timeline *timeline)
+{
+    return timeline->phase == PL_PHASE_PREFILL ? timeline->features->rows.count + timeline->prompt.count : 1;
+}
+
+/* Everything between ids and logits; on a plan arena only the sizes. */
+static void compute(pl_context *ctx, const pl_paligemma *model, batch *b)
+{
+    const size_t width = model->config.text.width, vocabulary = model->config.text.vocabulary;
+    pl_rows last = pl_rows_push(ctx, b->count, width);
+    const pl_rows logits = pl_rows_push(ctx, b->count, vocabulary);
+    b->scratch = (pl_sample_scratch){.values = pl_push(ctx, vocabulary, sizeof(float)), .order = pl_push(ctx, vocabulary, sizeof(int32_t))};
+    const size_t mark = pl_arena_mark(ctx->arena);
+    const pl_rows x = pl_rows_push(ctx, b->rows, width), hidden = pl_rows_push(ctx, b->rows, width);
+    size_t row = 0;
+    for (size_t i = 0; i < b->count; i++) {
+        const pl_timeline *timeline = b->active[i];
+        if (timeline->phase == PL_PHASE_PREFILL) {
+            row = pl_timeline_embed_prompt(ctx, timeline, x, row);
+        } else {
+            pl_gemma_embed(ctx, &model->gemma, &timeline->tokens.data[timeline->tokens.count - 1], pl_rows_view(x, row, 1));
+            row++;
+        }
+    }
+    pl_gemma_forward_inplace(ctx, &model->gemma, x, b->segments, b->count, hidden);
+    row = 0;
+    for (size_t i = 0; i < b->count && !pl_dry(ctx); i++) {
+        row += b->segments[i].rows;
+        memcpy(last.data + i * width, hidden.data + (row - 1) * width, width * sizeof(float));
+    }
+    pl_arena_release(ctx->arena, mark);
+    pl_gemma_logits(ctx, &model->gemma, last, logits);
+    b->logits = logits.data;
+}
+
+/* Hands the text that has become whole to the listener; false if it wants no more. */
+static bool send_text(pl_timeline *timeline)
+{
+    const pl_question *question = &timeline->question;
+    const size_t fresh = timeline->text.length - timeline->sent;
+    const char *text = timeline->text.data + timeline->sent;
+    timeline->sent = timeline->text.length;
+    return !question->on_text || fresh == 0 || question->on_text(question->on_text_context, text, fresh);
+}
+
+static pali_status finish(pl_timeline *timeline, pl_ending ending, pali_error *err)
+{
+    timeline->ending = ending;
+    timeline->phase = PL_PHASE_DONE;
+    const pali_status status = pl_detokenizer_flush(&timeline->detokenizer, &timeline->text, err);
+    send_text(timeline);
+    return status;
+}
+
+/* Takes the next id of one timeline from its logits. */
+static pali_status take_token(pl_timeline *timeline, const batch *b, float *logits, pali_error *err)
+{
+    const pl_engine *engine = timeline->engine;
+    const size_t vocabulary = engine->model->config.text.vocabulary;
+    if (!engine->kernels->all_finite(vocabulary, logits))
+        return pl_fail(err, PALI_FAILED, "position %zu: found logits that are not finite, expected numbers; the weights may be damaged: try `pali inspect --check`",
+                       pl_kv_cache_count(&timeline->cache) - 1);
+    /* Log-probabilities are those before the ban, as the reference reports them. */
+    const bool wanted_logprob = timeline->question.logprobs;
+    const double total = wanted_logprob ? pl_log_sum_exp(logits, vocabulary) : 0;
+    const int32_t id = pl_sample(&timeline->question.sampler, engine->kernels, logits, vocabulary, engine->model->banned, b->scratch);
+    if (wanted_logprob)
+        timeline->logprobs[timeline->tokens.count] = (float)((double)logits[id] - total);
+    timeline->tokens.data[timeline->tokens.count++] = id;
+    if (id == pl_tokenizer_special(engine->model->tokenizer)->eos)
+        return finish(timeline, PL_ENDING_EOS, err);
+    const pali_status status = pl_detokenizer_push(&timeline->detokenizer, id, &timeline->text, err);
+    if (status != PALI_OK)
+        return status;
+    const bool wanted = send_text(timeline);
+    timeline->phase = PL_PHASE_DECODE;
+    if (!wanted || atomic_exchange(&timeline->cancel, false))
+        return finish(timeline, PL_ENDING_CANCELLED, err);
+    if (timeline->tokens.count == timeline->question.max_tokens)
+        return finish(timeline, PL_ENDING_LENGTH, err);
+    return PALI_OK;
+}
+
+/* Lists the timelines that have something to do. */
+static pali_status gather(batch *b, pl_timeline *const *timelines, size_t n, pali_error *err)
+{
+    b->active = pl_new(n, sizeof(pl_timeline *), "batch", err);
+    b->segments = pl_new(n, sizeof *b->segments, "batch", err);
+    if (!b->active || !b->segments)
+        return PALI_MEMORY;
+    for (size_t i = 0; i < n; i++) {
+        pl_timeline *timeline = timelines[i];
+        if (timeline->phase != PL_PHASE_PREFILL && timeline->phase != PL_PHASE_DECODE)
+            continue;
+        const size_t rows = rows_of(timeline);
+        b->segments[b->count] = (pl_segment){.cache = &timeline->cache, .rows = rows, .prefix = timeline->prefix};
+        b->active[b->count++] = timeline;
+        b->rows += rows;
+    }
+    return PALI_OK;
+}
+
+static pali_status run(batch *b, pali_error *err)
+{
+    pl_timeline *lead = b->active[0];
+    const pl_engine *engine = lead->engine;
+    pl_arena plan = pl_arena_plan();
+    pl_context ctx = {.kernels = engine->kernels, .pool = engine->pool, .arena = &plan};
+    compute(&ctx, engine->model, b);
+    pali_status status = pl_timeline_reserve(lead, plan.peak, err);
+    if (status != PALI_OK)
+        return status;
+    ctx.arena = &lead->arena;
+    compute(&ctx, engine->model, b);
+    return ctx.failed ? pl_fail_memory(err, "batch", plan.peak) : PALI_OK;
+}
+
+pali_status pl_step(pl_timeline *const *timelines, size_t n, pali_error *err)
+{
+    batch b = {0};
+    const double start = pl_now();
+    pali_status status = gather(&b, timelines, n, err);
+    if (status == PALI_OK && b.count) {
+        status = run(&b, err);
+        const double took = pl_now() - start;
+        const size_t vocabulary = b.active[0]->engine->model->config.text.vocabulary;
+        for (size_t i = 0; status == PALI_OK && i < b.count; i++) {
+            pl_clock *clock = &b.active[i]->clock;
+            if (b.active[i]->phase == PL_PHASE_PREFILL)
+                clock->prefill += took;
+            else
+                clock->decode += took;
+            clock->decoded_tokens += b.active[i]->phase == PL_PHASE_DECODE;
+            status = take_token(b.active[i], &b, b.logits + i * vocabulary, err);
+        }
+        for (size_t i = 0; status != PALI_OK && i < b.count; i++)
+            b.active[i]->phase = PL_PHASE_IDLE;
+    }
+    free(b.segments);
+    free(b.active);
+    return status;
+}

@@ -1,0 +1,234 @@
+/* Timelines: pictures and prompts, before and after the computing. */
+#include "generate/timeline.h"
+
+#include "text/prompt.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+double pl_now(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+static void release_features(pl_features *features)
+{
+    if (features && atomic_fetch_sub(&features->references, 1) == 1) {
+        free(features->rows.data);
+        free(features);
+    }
+}
+
+static pl_features *new_features(const pl_paligemma *model, size_t images, pali_error *err)
+{
+    const size_t width = model->config.text.width;
+    size_t rows, bytes;
+    pl_features *features = pl_new(1, sizeof *features, "image embeddings", err);
+    if (!features)
+        return NULL;
+    atomic_init(&features->references, 1);
+    features->images = images;
+    if (!pl_mul(images, pl_image_tokens(model), &rows) || !pl_mul(rows, width * sizeof(float), &bytes))
+        pl_fail_memory(err, "image embeddings", 0);
+    else
+        features->rows = (pl_rows){.data = pl_new_aligned(bytes, "image embeddings", err), .count = rows, .width = width};
+    if (!features->rows.data) {
+        free(features);
+        return NULL;
+    }
+    return features;
+}
+
+void pl_timeline_init(pl_timeline *timeline, const pl_engine *engine, size_t max_positions)
+{
+    const pl_gemma_config *text = &engine->model->config.text;
+    memset(timeline, 0, sizeof *timeline);
+    timeline->engine = engine;
+    timeline->max_positions = max_positions;
+    pl_kv_cache_init(&timeline->cache, text->layers, text->kv_heads * text->head_dim);
+    atomic_init(&timeline->cancel, false);
+}
+
+void pl_timeline_free(pl_timeline *timeline)
+{
+    release_features(timeline->features);
+    pl_kv_cache_free(&timeline->cache);
+    pl_arena_free(&timeline->arena);
+    pl_ids_free(&timeline->prompt);
+    pl_ids_free(&timeline->tokens);
+    free(timeline->logprobs);
+    free(timeline->text.data);
+}
+
+pali_status pl_timeline_reserve(pl_timeline *timeline, size_t bytes, pali_error *err)
+{
+    if (timeline->arena.block && timeline->arena.size >= bytes) {
+        timeline->arena.used = 0;
+        return PALI_OK;
+    }
+    pl_arena_free(&timeline->arena);
+    return pl_arena_init(&timeline->arena, bytes, "session", err);
+}
+
+/* Runs the vision tower on one picture's pixels. */
+static pali_status encode_one(pl_timeline *timeline, const float *pixels, pl_rows out, pali_error *err)
+{
+    const pl_engine *engine = timeline->engine;
+    pl_arena plan = pl_arena_plan();
+    pl_context ctx = {.kernels = engine->kernels, .pool = engine->pool, .arena = &plan};
+    pl_paligemma_encode(&ctx, engine->model, pixels, out);
+    const pali_status status = pl_timeline_reserve(timeline, plan.peak, err);
+    if (status != PALI_OK)
+        return status;
+    ctx.arena = &timeline->arena;
+    pl_paligemma_encode(&ctx, engine->model, pixels, out);
+    return ctx.failed ? pl_fail_memory(err, "vision", plan.peak) : PALI_OK;
+}
+
+pali_status pl_timeline_set_images(pl_timeline *timeline, const pl_image *const *images, size_t count, pali_error *err)
+{
+    const pl_paligemma *model = timeline->engine->model;
+    const size_t side = model->config.vision.image_size, tokens = pl_image_tokens(model);
+    pl_features *features = new_features(model, count, err);
+    float *pixels = features ? pl_new_aligned(side * side * 3 * sizeof *pixels, "pixels", err) : NULL;
+    pali_status status = pixels ? PALI_OK : PALI_MEMORY;
+    pl_clock clock = {0};
+    for (size_t i = 0; status == PALI_OK && i < count; i++) {
+        const double start = pl_now();
+        status = pl_preprocess(images[i], side, &model->config.preprocess, pixels, err);
+        const double ready = pl_now();
+        if (status == PALI_OK)
+            status = encode_one(timeline, pixels, pl_rows_view(features->rows, i * tokens, tokens), err);
+        clock.preprocess += ready - start;
+        clock.encode += pl_now() - ready;
+    }
+    free(pixels);
+    if (status != PALI_OK) {
+        release_features(features);
+        return status;
+    }
+    release_features(timeline->features);
+    timeline->features = features;
+    timeline->clock = clock;
+    timeline->phase = PL_PHASE_IDLE;
+    return PALI_OK;
+}
+
+/* Fills timeline->prompt; *prefix counts the text positions that see each other. */
+static pali_status tokenize(pl_timeline *timeline, const char *prompt, const pl_question *question, size_t *prefix, pali_error *err)
+{
+    const pl_tokenizer *tokenizer = timeline->engine->model->tokenizer;
+    timeline->prompt.count = 0;
+    const pl_prompt_options options = {.limit = PL_TEXT_LIMIT, .mode = question->special ? PL_TEXT_SPECIAL : PL_TEXT_USER};
+    pali_status status = pl_prompt_encode(tokenizer, prompt, strlen(prompt), &options, &timeline->prompt, err);
+    *prefix = timeline->prompt.count;
+    if (status == PALI_OK && question->start)
+        status = pl_prompt_suffix(tokenizer, question->start, strlen(question->start), false, &timeline->prompt, err);
+    return status;
+}
+
+/* Room for everything that decoding will write, so that it allocates nothing. */
+static pali_status reserve_answer(pl_timeline *timeline, size_t positions, pali_error *err)
+{
+    const size_t most = timeline->question.max_tokens;
+    pali_status status = pl_kv_cache_reserve(&timeline->cache, positions, err);
+    if (status == PALI_OK)
+        status = pl_grow(&timeline->tokens.data, &timeline->tokens.capacity, most, sizeof *timeline->tokens.data, "answer", err);
+    if (status == PALI_OK && timeline->question.logprobs)
+        status = pl_grow(&timeline->logprobs, &timeline->logprob_capacity, most, sizeof *timeline->logprobs, "answer", err);
+    return status;
+}
+
+pali_status pl_timeline_prompt(pl_timeline *timeline, const char *prompt, const pl_question *question, pali_error *err)
+{
+    timeline->phase = PL_PHASE_IDLE;
+    if (!timeline->features)
+        return pl_fail(err, PALI_USAGE, "prompt: found no picture, expected one to be set before");
+    timeline->question = *question;
+    if (timeline->question.max_tokens == 0)
+        timeline->question.max_tokens = PL_DEFAULT_MAX_TOKENS;
+    size_t prefix = 0;
+    pali_status status = tokenize(timeline, prompt, question, &prefix, err);
+    if (status != PALI_OK)
+        return status;
+    const size_t pictures = timeline->features->rows.count, most = timeline->max_positions;
+    const size_t given = pictures + timeline->prompt.count;
+    size_t positions = given + timeline->question.max_tokens;
+    if (most && given >= most)
+        return pl_fail(err, PALI_INPUT, "prompt: found %zu positions (%zu of pictures), expected fewer than the session's %zu", given, pictures, most);
+    if (most && positions > most) {
+        timeline->question.max_tokens = most - given;
+        positions = most;
+    }
+    pl_kv_cache_clear(&timeline->cache);
+    status = reserve_answer(timeline, positions, err);
+    if (status != PALI_OK)
+        return status;
+    timeline->prefix = pictures + prefix;
+    timeline->tokens.count = timeline->text.length = timeline->sent = 0;
+    timeline->clock = (pl_clock){.preprocess = timeline->clock.preprocess, .encode = timeline->clock.encode, .prompt_tokens = given};
+    pl_detokenizer_init(&timeline->detokenizer, timeline->engine->model->tokenizer);
+    timeline->ending = PL_ENDING_NONE;
+    timeline->phase = PL_PHASE_PREFILL;
+    atomic_store(&timeline->cancel, false);
+    return question->start ? pl_buffer_append(&timeline->text, question->start, strlen(question->start), err) : PALI_OK;
+}
+
+size_t pl_timeline_embed_prompt(pl_context *ctx, const pl_timeline *timeline, pl_rows x, size_t row)
+{
+    const pl_rows pictures = timeline->features->rows, text = pl_rows_view(x, row + pictures.count, timeline->prompt.count);
+    if (!pl_dry(ctx))
+        memcpy(x.data + row * x.width, pictures.data, pictures.count * pictures.width * sizeof(float));
+    pl_gemma_embed(ctx, &timeline->engine->model->gemma, timeline->prompt.data, text);
+    return row + pictures.count + text.count;
+}
+
+static pali_status copy_ids(const pl_ids *from, pl_ids *to, size_t capacity, pali_error *err)
+{
+    const pali_status status = pl_grow(&to->data, &to->capacity, pl_max(capacity, from->count), sizeof *to->data, "session", err);
+    if (status == PALI_OK) {
+        if (from->count)
+            memcpy(to->data, from->data, from->count * sizeof *to->data);
+        to->count = from->count;
+    }
+    return status;
+}
+
+pali_status pl_timeline_fork(pl_timeline *timeline, pl_timeline *fork, pali_error *err)
+{
+    const size_t most = timeline->question.max_tokens, held = pl_kv_cache_count(&timeline->cache);
+    const size_t positions = (timeline->phase == PL_PHASE_PREFILL ? timeline->features->rows.count + timeline->prompt.count : held) + most;
+    fork->question = timeline->question;
+    fork->phase = PL_PHASE_IDLE;
+    pali_status status = pl_kv_cache_fork(&timeline->cache, &fork->cache, err);
+    if (status == PALI_OK)
+        status = pl_kv_cache_reserve(&timeline->cache, positions, err);
+    if (status == PALI_OK)
+        status = reserve_answer(fork, positions, err);
+    if (status == PALI_OK)
+        status = copy_ids(&timeline->prompt, &fork->prompt, 0, err);
+    if (status == PALI_OK)
+        status = copy_ids(&timeline->tokens, &fork->tokens, most, err);
+    if (status == PALI_OK) {
+        fork->text.length = 0;
+        status = pl_buffer_append(&fork->text, timeline->text.data ? timeline->text.data : "", timeline->text.length, err);
+    }
+    if (status != PALI_OK)
+        return status;
+    if (timeline->logprobs && timeline->question.logprobs && timeline->tokens.count)
+        memcpy(fork->logprobs, timeline->logprobs, timeline->tokens.count * sizeof *fork->logprobs);
+    if (timeline->features)
+        atomic_fetch_add(&timeline->features->references, 1);
+    release_features(fork->features);
+    fork->features = timeline->features;
+    fork->prefix = timeline->prefix;
+    fork->sent = timeline->sent;
+    fork->detokenizer = timeline->detokenizer;
+    fork->clock = timeline->clock;
+    fork->ending = timeline->ending;
+    fork->phase = timeline->phase;
+    return PALI_OK;
+}

@@ -1,0 +1,104 @@
+/*
+ * A timeline is what a session is made of: the pictures' embeddings, a prompt,
+ * a KV cache, and the answer as it grows. Timelines of one model are run
+ * together, as rows of one batch (step.c).
+ */
+#ifndef PL_GENERATE_TIMELINE_H
+#define PL_GENERATE_TIMELINE_H
+
+#include "generate/sampler.h"
+#include "model/paligemma.h"
+#include "text/detokenizer.h"
+
+#include <stdatomic.h>
+
+/* What timelines of one model share. */
+typedef struct pl_engine {
+    const pl_paligemma *model;
+    const pl_kernels *kernels;
+    pl_pool *pool; /* or NULL */
+} pl_engine;
+
+/* Embeddings of pictures, counted references: forks share them. */
+typedef struct pl_features {
+    atomic_size_t references;
+    size_t images;
+    pl_rows rows; /* [images*tokens, text width], owned */
+} pl_features;
+
+typedef struct pl_question {
+    size_t max_tokens; /* 0: 256 */
+    pl_sampler sampler;
+    bool logprobs;
+    bool special;      /* control tokens written in the prompt are taken as such */
+    const char *start; /* or NULL */
+    bool (*on_text)(void *context, const char *text, size_t length);
+    void *on_text_context;
+} pl_question;
+
+typedef enum pl_phase { PL_PHASE_IDLE, PL_PHASE_PREFILL, PL_PHASE_DECODE, PL_PHASE_DONE } pl_phase;
+typedef enum pl_ending { PL_ENDING_NONE, PL_ENDING_EOS, PL_ENDING_LENGTH, PL_ENDING_CANCELLED } pl_ending;
+
+typedef struct pl_clock {
+    double preprocess, encode, prefill, decode; /* seconds */
+    size_t prompt_tokens, decoded_tokens;
+} pl_clock;
+
+typedef struct pl_timeline {
+    const pl_engine *engine;
+    size_t max_positions; /* 0: no limit but the model's */
+    pl_arena arena;       /* of steps that this timeline leads */
+    pl_features *features;
+    pl_kv_cache cache;
+    pl_phase phase;
+    pl_ending ending;
+    pl_question question;
+    pl_ids prompt;        /* <bos> prefix newline, then the answer's given start */
+    size_t prefix;        /* positions that see each other: pictures, <bos>, prefix, newline */
+    pl_ids tokens;        /* the answer; reserved when the prompt is set */
+    float *logprobs;      /* [max_tokens], owned, or NULL */
+    size_t logprob_capacity;
+    pl_buffer text;
+    size_t sent;          /* bytes of text that on_text has seen */
+    pl_detokenizer detokenizer;
+    pl_clock clock;
+    atomic_bool cancel;
+} pl_timeline;
+
+enum { PL_DEFAULT_MAX_TOKENS = 256, PL_TEXT_LIMIT = 8192 /* prompt tokens, Gemma's context */ };
+
+void pl_timeline_init(pl_timeline *timeline, const pl_engine *engine, size_t max_positions);
+void pl_timeline_free(pl_timeline *timeline);
+
+/* Encodes pictures one after the other; the old ones stay on failure. */
+pali_status pl_timeline_set_images(pl_timeline *timeline, const pl_image *const *images, size_t count, pali_error *err);
+
+/* Sets a prompt; computes nothing. PALI_INPUT when there are no pictures, or it is too long. */
+pali_status pl_timeline_prompt(pl_timeline *timeline, const char *prompt, const pl_question *question, pali_error *err);
+
+/* Makes *fork (initialised) go on from the same place; step.h's work is shared. */
+pali_status pl_timeline_fork(pl_timeline *timeline, pl_timeline *fork, pali_error *err);
+
+/* Gives the arena at least `bytes`; its contents are lost. */
+pali_status pl_timeline_reserve(pl_timeline *timeline, size_t bytes, pali_error *err);
+
+/* Appends the prompt's embeddings (pictures, then text) to x from row `row` on; returns the next row. */
+size_t pl_timeline_embed_prompt(pl_context *ctx, const pl_timeline *timeline, pl_rows x, size_t row);
+
+/*
+ * One token further, n different timelines as one batch: prefill or decode,
+ * each as it needs; finished ones are passed over. On failure those that took
+ * part become idle.
+ */
+pali_status pl_step(pl_timeline *const *timelines, size_t n, pali_error *err);
+
+/*
+ * log p(suffix, end of text | pictures, prompt): each token's into logprobs
+ * (new) and their number into *count. The timeline's question is abandoned.
+ */
+pali_status pl_score(pl_timeline *timeline, const char *prompt, const char *suffix, float **logprobs, size_t *count, pali_error *err);
+
+/* Seconds on a clock that only moves forward. */
+double pl_now(void);
+
+#endif
