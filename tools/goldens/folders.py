@@ -2,7 +2,6 @@
 
 import json
 import re
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -11,9 +10,8 @@ from safetensors.torch import save_file
 
 import shapes
 import tokenizer
-from shapes import DEFAULTS, PG1, PG2, PROJECTOR, TEXT, VISION
+from shapes import DEFAULTS, OUT, PG1, PG2, PROJECTOR, TEXT, VISION
 
-OUT = Path(__file__).resolve().parents[2] / "tests" / "data" / "tiny"
 PICTURES = {"a": (61, 47, 11), "b": (40, 72, 12)}  # width, height, seed
 
 

@@ -21,8 +21,8 @@ from sentencepiece import sentencepiece_model_pb2 as protobuf
 import golden
 import shapes
 import tokenizer
-from folders import OUT, write_json
-from shapes import IMAGE_TOKEN, PG1, PG2, PROJECTOR, TEXT, VISION
+from folders import write_json
+from shapes import IMAGE_TOKEN, OUT, PG1, PG2, PROJECTOR, TEXT, VISION
 
 Q = GGMLQuantizationType
 TEXT_NAMES = {

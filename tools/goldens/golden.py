@@ -18,8 +18,8 @@ from safetensors.torch import save_file
 from transformers import AutoConfig, GemmaTokenizer, PaliGemmaForConditionalGeneration, PaliGemmaProcessor
 from transformers.models.siglip.image_processing_pil_siglip import SiglipImageProcessorPil
 
-from folders import OUT, write_json
-from shapes import DEFAULTS, IMAGE_TOKEN, PG1, PG2
+from folders import write_json
+from shapes import DEFAULTS, IMAGE_TOKEN, OUT, PG1, PG2
 
 NEW_TOKENS = 24
 NEWLINE = 8
@@ -209,8 +209,10 @@ def golden(shape):
         seen = {}
         with stages(model, seen):
             logits = forward(model, ids, types, pixel_values)
+        if len(images) == 1:
+            out[case + "pixels"] = pixel_values[0].contiguous()
         if case == "":
-            out |= {"pixels": pixel_values[0].contiguous(), **seen}
+            out |= seen
             check_scaling(model, seen, ids, shape)
         out[case + "logits"] = logits[-1].clone()
         out[case + "tokens"], out[case + "logprobs"], steps = greedy(model, ids, types, pixel_values, banned(shape))

@@ -16,8 +16,8 @@ from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file, save_file
 
 import golden
-from folders import OUT, write_json
-from shapes import PG1
+from folders import write_json
+from shapes import OUT, PG1
 
 SEVEN = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 PREFIX = "base_model.model."

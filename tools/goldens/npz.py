@@ -1,11 +1,9 @@
 """The tiny models as big_vision checkpoints: pg1 in float32, stored; pg2 in bfloat16, deflated."""
 
 import numpy as np
-import torch
 
 import shapes
-from folders import OUT
-from shapes import PG1, PG2, PROJECTOR, TEXT, VISION, VOCABULARY
+from shapes import OUT, PG1, PG2, PROJECTOR, TEXT, VISION, VOCABULARY
 
 
 def big_vision(shape, w):
@@ -69,6 +67,8 @@ def big_vision(shape, w):
 
 def as_void(array):
     """bfloat16 as numpy without ml_dtypes sees it: two opaque bytes, descriptor |V2."""
+    import torch
+
     rounded = torch.from_numpy(array).bfloat16()
     return rounded.view(torch.uint16).numpy().view("V2")
 

@@ -6,9 +6,11 @@ Names are those of the released files ("old" names); other spellings are made fr
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
+OUT = Path(__file__).resolve().parents[2] / "tests" / "data" / "tiny"
 PIECES = 384  # pieces of the plain tokenizer
 LOCATIONS, SEGMENTS = 1024, 128
 VOCABULARY = PIECES + LOCATIONS + SEGMENTS  # 1536; big_vision's table has these rows
