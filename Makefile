@@ -9,11 +9,11 @@ ifneq ($(shell command -v ninja 2>/dev/null),)
 export CMAKE_GENERATOR ?= Ninja
 endif
 
-# $(call build,PRESET): configure silently (the log stays in build/), then compile.
+# $(call build,PRESET,[TARGET]): configure silently (the log stays in build/), then compile.
 define build
 	@mkdir -p build
 	@cmake --preset $(1) >build/configure-$(1).log 2>&1 || { cat build/configure-$(1).log; exit 1; }
-	@cmake --build --preset $(1) -j $(JOBS)
+	@cmake --build --preset $(1) -j $(JOBS) $(if $(2),--target $(2))
 endef
 
 .PHONY: help demo test bench install clean setup setup-tests
@@ -35,7 +35,7 @@ test: setup-tests
 	@ctest --preset dev -j $(JOBS)
 
 bench: setup
-	$(call build,release)
+	$(call build,release,bench)
 	@sh tools/bench.sh build/release
 
 install: setup

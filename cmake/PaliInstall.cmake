@@ -31,7 +31,7 @@ if(library_type STREQUAL "STATIC_LIBRARY")
     elseif(library STREQUAL "ZLIB::ZLIB")
       string(APPEND PALI_PC_REQUIRES " zlib")
       string(APPEND PALI_DEPENDENCIES "find_dependency(ZLIB)\n")
-    elseif(library MATCHES "^PkgConfig::(.*)$")
+    elseif(library MATCHES "^PkgConfig::(.*)$" AND ${CMAKE_MATCH_1}_MODULE_NAME)
       set(module ${CMAKE_MATCH_1})
       string(APPEND PALI_PC_REQUIRES " ${${module}_MODULE_NAME}")
       string(APPEND PALI_DEPENDENCIES
