@@ -9,7 +9,9 @@
 #include "base/status.h"
 
 /* What is refused before any pixel memory is asked for. */
+#ifndef PL_IMAGE_MAX_PIXELS
 #define PL_IMAGE_MAX_PIXELS ((size_t)178956970) /* where Pillow refuses too */
+#endif
 #define PL_IMAGE_MAX_SIDE ((size_t)1000000)
 #define PL_IMAGE_MAX_BYTES ((size_t)1 << 30) /* of a file */
 

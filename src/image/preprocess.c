@@ -25,17 +25,20 @@ pali_status pl_preprocess_parse(const char *text, pl_preprocess_kind *kind, pali
 #undef KNOWN
 }
 
-/* -1 for 0, 1 for 255; equal in f32 to the published forms for every byte value. */
-static float byte_to_unit(unsigned char value)
+/*
+ * 0..255 to -1..1. The quotient rounds to f32 before 1 is taken off, as in all
+ * three published forms; rounding once at the end differs for half the bytes.
+ */
+static float to_unit(float value)
 {
-    return (float)((double)value / 127.5 - 1.0);
+    return value / 127.5f - 1.0f;
 }
 
 static pali_status preprocess_pillow(const pl_image *image, size_t side, pl_filter filter, pl_pass_order order, float *pixels, pali_error *err)
 {
     float map[256];
     for (size_t i = 0; i < 256; i++)
-        map[i] = byte_to_unit((unsigned char)i);
+        map[i] = to_unit((float)i);
     pl_image square;
     const pali_status status = pl_resize_pillow(image, side, side, filter, order, &square, err);
     if (status != PALI_OK)
@@ -46,31 +49,21 @@ static pali_status preprocess_pillow(const pl_image *image, size_t side, pl_filt
     return PALI_OK;
 }
 
-static float truncate8(float value)
-{
-    return (float)(unsigned char)(value < 0 ? 0 : value > 255 ? 255 : value);
-}
-
 static pali_status preprocess_tensorflow(const pl_image *image, size_t side, pl_preprocess_kind kind, float *pixels, pali_error *err)
 {
     const bool antialias = kind == PL_PREPROCESS_ANTIALIAS || kind == PL_PREPROCESS_NOTEBOOK;
+    const bool truncate = kind == PL_PREPROCESS_ANTIALIAS || kind == PL_PREPROCESS_PLAIN;
     const pali_status status = pl_resize_tensorflow(image, side, side, antialias, pixels, err);
     if (status != PALI_OK)
         return status;
-    const size_t samples = 3 * side * side;
-    switch (kind) {
-    case PL_PREPROCESS_ANTIALIAS:
-    case PL_PREPROCESS_PLAIN:
-        for (size_t i = 0; i < samples; i++)
-            pixels[i] = byte_to_unit((unsigned char)truncate8(pixels[i]));
-        break;
-    case PL_PREPROCESS_NOTEBOOK:
-        for (size_t i = 0; i < samples; i++)
-            pixels[i] = pixels[i] / 127.5f - 1.0f;
-        break;
-    default: /* video: 0..255 to 0..1, then to the range */
-        for (size_t i = 0; i < samples; i++)
-            pixels[i] = -1.0f + pixels[i] / 255.0f * 2.0f;
+    for (size_t i = 0; i < 3 * side * side; i++) {
+        const float value = pixels[i];
+        if (truncate) /* weights may sum to a little over 1, hence the limit */
+            pixels[i] = to_unit((float)(int)(value > 255.0f ? 255.0f : value));
+        else if (kind == PL_PREPROCESS_NOTEBOOK)
+            pixels[i] = to_unit(value);
+        else /* video: to 0..1 first, which rounds differently for fractions */
+            pixels[i] = value / 255.0f * 2.0f - 1.0f;
     }
     return PALI_OK;
 }

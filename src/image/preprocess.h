@@ -11,7 +11,7 @@
 /*
  * Every recipe once: X(NAME, "option value", what it is).
  *   hf          Pillow resize of the processor's filter, 8-bit, as up to Pillow 12
- *   hf:pillow13 the same as Pillow 13 does it; differs for tall pictures only
+ *   hf:pillow13 the same as Pillow 13 does it; differs for some tall pictures
  *   antialias   big_vision: TensorFlow antialiased bilinear, truncated to 8 bits
  *   plain       big_vision: TensorFlow bilinear without antialias, truncated
  *   notebook    big_vision's fine-tuning notebook: antialiased, kept as float

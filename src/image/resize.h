@@ -22,9 +22,9 @@ typedef enum pl_filter {
 
 /*
  * Which pass comes first; it shows, as the first one rounds to 8 bits. Pillow
- * was horizontal-first until 12 and so made every published number; from 13
- * on, pictures that lose more than twice as many rows as columns go the other
- * way: tall screenshots, and 1080 x 1920 to 448, but not 3:4 photos.
+ * went horizontally first until 12 and so made every published number. From 13
+ * on, a picture that loses more than twice as many rows as columns goes the
+ * other way: 480 x 640 to 448 does, 480 x 640 to 224 does not.
  */
 typedef enum pl_pass_order {
     PL_PASS_HORIZONTAL_FIRST, /* Pillow up to 12 */
