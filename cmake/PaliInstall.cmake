@@ -5,8 +5,8 @@ include(CMakePackageConfigHelpers)
 set(package_folder "${CMAKE_INSTALL_LIBDIR}/cmake/pali")
 
 # The links of a static library are its user's: the same libraries again, as
-# the user finds them. In the file for pkg-config those with a module of their
-# own stand by its name (lib NAME = module), the others as flags.
+# the user finds them; in the file for pkg-config by module where there is one,
+# else as flags.
 set(PALI_PC_REQUIRES "")
 set(PALI_PC_LIBS "")
 set(PALI_DEPENDENCIES "")
@@ -16,6 +16,7 @@ if(library_type STREQUAL "STATIC_LIBRARY")
   list(REMOVE_DUPLICATES libraries)
   foreach(library IN LISTS libraries)
     target_link_libraries(pali INTERFACE $<INSTALL_INTERFACE:${library}>)
+    string(REGEX REPLACE "^PkgConfig::" "" module "${library}")
     if(library STREQUAL "Threads::Threads")
       string(APPEND PALI_PC_LIBS " -pthread")
       string(APPEND PALI_DEPENDENCIES "find_dependency(Threads)\n")
@@ -31,8 +32,7 @@ if(library_type STREQUAL "STATIC_LIBRARY")
     elseif(library STREQUAL "ZLIB::ZLIB")
       string(APPEND PALI_PC_REQUIRES " zlib")
       string(APPEND PALI_DEPENDENCIES "find_dependency(ZLIB)\n")
-    elseif(library MATCHES "^PkgConfig::(.*)$" AND ${CMAKE_MATCH_1}_MODULE_NAME)
-      set(module ${CMAKE_MATCH_1})
+    elseif(${module}_MODULE_NAME)
       string(APPEND PALI_PC_REQUIRES " ${${module}_MODULE_NAME}")
       string(APPEND PALI_DEPENDENCIES
         "find_dependency(PkgConfig)\npkg_check_modules(${module} REQUIRED QUIET IMPORTED_TARGET ${${module}_MODULE_NAME})\n")
