@@ -121,7 +121,7 @@ static pali_status read_family(pl_config *config, const pl_tensor_file *text, ke
 pali_status pl_config_from_gguf(pl_config *config, const pl_tensor_file *text, const pl_tensor_file *vision, pali_error *err)
 {
     *config = (pl_config){.image_id = -1, .preprocess = pl_preprocess_default()};
-    keys k;
+    keys k = {0};
     bool single = false;
     pali_status status = read_family(config, text, &k, &single, err);
     if (status == PALI_OK)
