@@ -29,12 +29,21 @@ void pl_tensor_file_close(pl_tensor_file *file)
     free(file);
 }
 
+/* What a clone leaves in place of a large file that was not fetched. */
+static bool is_lfs_pointer(const pl_tensor_source *source)
+{
+    static const char mark[] = "version https://git-lfs";
+    return source->size > sizeof mark && memcmp(source->data, mark, sizeof mark - 1) == 0;
+}
+
 /* Takes over map and path, also on failure. */
 static const pl_tensor_source *add_source(pl_tensor_file *file, pl_tensor_source source, pali_error *err)
 {
-    const pali_status status = source.path
-        ? pl_grow(&file->sources, &file->source_capacity, file->source_count + 1, sizeof source, "list of files", err)
-        : PALI_MEMORY;
+    pali_status status = source.path ? PALI_OK : PALI_MEMORY;
+    if (status == PALI_OK && is_lfs_pointer(&source))
+        status = pl_fail(err, PALI_MODEL, "%s: found a Git LFS pointer, expected the file itself (git lfs pull fetches it)", source.path);
+    if (status == PALI_OK)
+        status = pl_grow(&file->sources, &file->source_capacity, file->source_count + 1, sizeof source, "list of files", err);
     if (status != PALI_OK) {
         pl_map_close(&source.map);
         free(source.path);

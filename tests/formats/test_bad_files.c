@@ -275,6 +275,8 @@ static void test_whole_files(void **state)
     }
     static const char *const names[] = {"x.npz", "x.gguf", "x.safetensors"};
     for (size_t i = 0; i < LENGTH(names); i++) {
+        static const char pointer[] = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n";
+        refused(pointer, sizeof pointer - 1, names[i], "found a Git LFS pointer, expected the file itself");
         refused("", 0, names[i], "found");
         refused("<!DOCTYPE html><html><body>Access denied, log in first</body></html>", 68, names[i], "found");
     }
