@@ -11,6 +11,7 @@ typedef struct pl_source {
     const unsigned char *bytes; /* [size], borrowed */
     size_t size;
     const char *name; /* for messages, borrowed */
+    pl_decoder decoder;
 } pl_source;
 
 /* The first frame in out->frames[0] and, where there are more, up to `most`. */

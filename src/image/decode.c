@@ -86,29 +86,42 @@ static pali_status decode_frames(const pl_source *source, size_t most, pl_frames
     return is_jpeg(source) ? pl_jpeg_decode(source, out->frames, err) : pl_png_decode(source, out->frames, err);
 }
 
-pali_status pl_image_frames(const void *bytes, size_t size, const char *name, size_t most, pl_frames *out, pali_error *err)
+static pali_status decode(const pl_source *source, size_t most, pl_frames *out, pali_error *err)
 {
-    const pl_source source = {.bytes = bytes, .size = size, .name = name};
     *out = (pl_frames){0};
     unsigned orientation;
-    pali_status status = decode_frames(&source, most ? most : SIZE_MAX, out, &orientation, err);
+    pali_status status = decode_frames(source, most, out, &orientation, err);
+    if (source->decoder == PL_DECODER_TENSORFLOW)
+        orientation = 1;
     for (size_t i = 0; i < out->count && status == PALI_OK; i++)
-        status = pl_image_orient(&out->frames[i], orientation, name, err);
+        status = pl_image_orient(&out->frames[i], orientation, source->name, err);
     if (status != PALI_OK)
         pl_frames_free(out);
     return status;
 }
 
-pali_status pl_image_decode(const void *bytes, size_t size, const char *name, pl_image *out, pali_error *err)
+pali_status pl_image_frames(const void *bytes, size_t size, const char *name, size_t most, pl_frames *out, pali_error *err)
 {
+    const pl_source source = {.bytes = bytes, .size = size, .name = name};
+    return decode(&source, most ? most : SIZE_MAX, out, err);
+}
+
+pali_status pl_image_decode_as(const void *bytes, size_t size, const char *name, pl_decoder decoder, pl_image *out, pali_error *err)
+{
+    const pl_source source = {.bytes = bytes, .size = size, .name = name, .decoder = decoder};
     pl_frames frames;
     *out = (pl_image){0};
-    const pali_status status = pl_image_frames(bytes, size, name, 1, &frames, err);
+    const pali_status status = decode(&source, 1, &frames, err);
     if (status == PALI_OK) {
         *out = frames.frames[0];
         free(frames.frames);
     }
     return status;
+}
+
+pali_status pl_image_decode(const void *bytes, size_t size, const char *name, pl_image *out, pali_error *err)
+{
+    return pl_image_decode_as(bytes, size, name, PL_DECODER_PILLOW, out, err);
 }
 
 pali_status pl_image_open(const char *path, pl_image *out, pali_error *err)

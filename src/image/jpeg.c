@@ -124,11 +124,14 @@ static pali_status decode(jpeg_reader *reader, const pl_source *source, pl_image
     if (status != PALI_OK)
         return status;
     jpeg->out_color_space = colours == 1 ? JCS_GRAYSCALE : colours == 3 ? JCS_RGB : JCS_CMYK;
-    jpeg->dct_method = JDCT_ISLOW;
+    jpeg->dct_method = source->decoder == PL_DECODER_TENSORFLOW ? JDCT_IFAST : JDCT_ISLOW;
     jpeg->do_fancy_upsampling = TRUE;
     if (!jpeg_start_decompress(jpeg))
         return fail_cut(source, 0, out->height, err);
-    return read_rows(reader, source, out, err);
+    const pali_status rows = read_rows(reader, source, out, err);
+    if (rows == PALI_OK) /* reads on to the end marker, whose absence is forgiven */
+        (void)jpeg_finish_decompress(jpeg);
+    return rows;
 }
 
 pali_status pl_jpeg_decode(const pl_source *source, pl_image *out, pali_error *err)

@@ -45,6 +45,13 @@ static inline pl_preprocess_options pl_preprocess_default(void)
 /* Reads an option value such as "big_vision:plain"; PALI_USAGE names the known ones. */
 pali_status pl_preprocess_parse(const char *text, pl_preprocess_kind *kind, pali_error *err);
 
+/* The decoder whose pixels a recipe was fed with. */
+static inline pl_decoder pl_preprocess_decoder(pl_preprocess_kind kind)
+{
+    const bool published = kind == PL_PREPROCESS_ANTIALIAS || kind == PL_PREPROCESS_PLAIN || kind == PL_PREPROCESS_VIDEO;
+    return published ? PL_DECODER_TENSORFLOW : PL_DECODER_PILLOW;
+}
+
 /* pixels [side, side, 3] f32 in [-1, 1], owned by the caller. NULL options: the default. */
 pali_status pl_preprocess(const pl_image *image, size_t side, const pl_preprocess_options *options, float *pixels, pali_error *err);
 

@@ -3,9 +3,10 @@
 
 Usage: make_goldens_tensorflow.py   (needs TensorFlow; the file in the tree is of 2.21)
 
-Lines: resize W H OUT_W OUT_H ANTIALIAS CRC, and preprocess W H SIDE RECIPE CRC;
+Lines: resize W H OUT_W OUT_H ANTIALIAS CRC, and preprocess W H SIDE RECIPE CRC,
 CRC-32 of the float32 values [rows, columns, 3], little-endian, of the
-synthetic picture that the test makes for itself.
+synthetic picture that the test makes for itself; decode NAME W H CRC of the
+bytes that decode_image makes of the JPEG files (run make_goldens.py first).
 """
 import os
 import zlib
@@ -59,6 +60,11 @@ def main():
                 lines.append("resize %d %d %d %d %d %s" % (width, height, *size, antialias, crc(got)))
         for name in ("big_vision:antialias", "big_vision:plain", "big_vision:notebook", "big_vision:video"):
             lines.append("preprocess %d %d 224 %s %s" % (width, height, name, crc(recipe(name, image, 224))))
+    data = os.path.join(HERE, "..", "data", "image")
+    for name in sorted(os.listdir(data)):
+        if name.endswith(".jpg") and not name.startswith(("cmyk", "ycck")):
+            pixels = tf.io.decode_image(open(os.path.join(data, name), "rb").read(), channels=3, expand_animations=False).numpy()
+            lines.append("decode %s %d %d %08x" % (name, pixels.shape[1], pixels.shape[0], zlib.crc32(pixels.tobytes())))
     with open(os.path.join(HERE, "..", "data", "image", "tensorflow.txt"), "w") as file:
         file.write("\n".join(lines) + "\n")
 

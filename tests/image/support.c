@@ -9,13 +9,16 @@
 
 uint32_t crc32_of(const void *bytes, size_t size)
 {
+    static uint32_t table[256]; /* of one byte; filled at first use */
+    for (uint32_t i = 0; i < 256 && !table[255]; i++) {
+        table[i] = i;
+        for (int bit = 0; bit < 8; bit++)
+            table[i] = table[i] >> 1 ^ (0xedb88320u & -(table[i] & 1));
+    }
     const unsigned char *p = bytes;
     uint32_t crc = 0xffffffffu;
-    for (size_t i = 0; i < size; i++) {
-        crc ^= p[i];
-        for (int bit = 0; bit < 8; bit++)
-            crc = crc >> 1 ^ (0xedb88320u & -(crc & 1));
-    }
+    for (size_t i = 0; i < size; i++)
+        crc = crc >> 8 ^ table[(crc ^ p[i]) & 255];
     return ~crc;
 }
 

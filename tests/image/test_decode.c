@@ -41,6 +41,29 @@ static void test_files(void **state)
     assert_true(for_each_golden("goldens.txt", "decode", check_decode, IMAGE_DATA) > 80);
 }
 
+/* decode NAME WIDTH HEIGHT CRC, by TensorFlow */
+static void check_tensorflow(char **words, size_t count, void *context)
+{
+    (void)context;
+    assert_int_equal(count, 5);
+    size_t size;
+    unsigned char *bytes = read_bytes(IMAGE_DATA, words[1], &size);
+    pl_image image;
+    assert_int_equal(pl_image_decode_as(bytes, size, words[1], PL_DECODER_TENSORFLOW, &image, NULL), PALI_OK);
+    assert_int_equal(image.width, strtoul(words[2], NULL, 10));
+    assert_int_equal(image.height, strtoul(words[3], NULL, 10));
+    if (image_crc(&image) != hex(words[4]))
+        fail_msg("%s: pixels differ from TensorFlow's", words[1]);
+    pl_image_free(&image);
+    free(bytes);
+}
+
+static void test_tensorflow_files(void **state)
+{
+    (void)state;
+    assert_true(for_each_golden("tensorflow.txt", "decode", check_tensorflow, NULL) > 20);
+}
+
 static void test_photos(void **state)
 {
     (void)state;
@@ -156,6 +179,7 @@ int run_decode_tests(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_files),
+        cmocka_unit_test(test_tensorflow_files),
         cmocka_unit_test(test_photos),
         cmocka_unit_test(test_animations),
         cmocka_unit_test(test_still_has_one_frame),
