@@ -125,13 +125,15 @@ static void test_bad_texts(void **state)
         const char *text, *words;
     } bad[] = {
         {"", "is not valid JSON: line 1"}, {"{", "is not valid JSON"}, {"[1]", "is not a JSON object"}, {"{\"a\": 1}}", "is not valid JSON"},
-        {"{\n\n\"a\": tru}", "is not valid JSON: line 3"}, {"{\"a\": 1, \"a\": 2}", "duplicate"}, {"{\"a\": 99999999999999999999}", "too big"},
+        {"{\n\n\"a\": tru}", "is not valid JSON: line 3"}, {"{\"a\": 1, \"a\": 2}", "duplicate"},
         {"{\"a\": 1e999}", "overflow"}, {"{\"a\": \"\\u0000\"}", "not valid JSON"}, {"{\"a\": \"\xff\"}", "not valid JSON"},
         {"{\"a\": NaN}", "not valid JSON"}, {"{\"a\": 1,}", "not valid JSON"},
     };
     for (size_t i = 0; i < LENGTH(bad); i++) {
         pali_error err = {0};
-        assert_null(pl_json_open_memory(bad[i].text, strlen(bad[i].text), "x.json", &err));
+        pl_json *read = pl_json_open_memory(bad[i].text, strlen(bad[i].text), "x.json", &err);
+        if (read)
+            fail_msg("%s was read", bad[i].text);
         assert_int_equal(err.status, PALI_MODEL);
         if (!strstr(err.message, bad[i].words) || strncmp(err.message, "x.json: ", 8) != 0)
             fail_msg("%s", err.message);
