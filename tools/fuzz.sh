@@ -1,7 +1,7 @@
 #!/bin/sh
 # fuzz.sh [-t SECONDS | -n RUNS] [NAME...]: builds the fuzz preset (clang) and
 # runs each target, or those named, from the committed seeds: the folder
-# tests/fuzz/seeds/NAME, or the files listed in tests/fuzz/seeds/NAME.txt. What it
+# tests/fuzz/seeds/NAME, or the files named in tests/fuzz/seeds/NAME.txt. What it
 # learns stays in build/fuzz/corpus, what breaks a target in build/fuzz/found.
 set -eu
 cd "$(dirname "$0")/.."
@@ -17,7 +17,7 @@ done
 shift $((OPTIND - 1))
 
 cmake --preset fuzz >/dev/null
-cmake --build --preset fuzz -j "$(getconf _NPROCESSORS_ONLN)" >/dev/null
+cmake --build --preset fuzz --target fuzzers -j "$(getconf _NPROCESSORS_ONLN)" >/dev/null
 programs=build/fuzz/tests/fuzz
 # shellcheck disable=SC2046 # a name a word
 [ $# -gt 0 ] || set -- $(find $programs -maxdepth 1 -type f -name 'fuzz_*' -perm -u+x | sed 's|.*/fuzz_||' | sort)
@@ -31,7 +31,7 @@ for name in "$@"; do
     seeds=
     [ ! -d "tests/fuzz/seeds/$name" ] || seeds=tests/fuzz/seeds/$name
     if [ -f "tests/fuzz/seeds/$name.txt" ]; then
-        # shellcheck disable=SC2046 # a file a line
+        # shellcheck disable=SC2046 # a pattern a line
         cp $(cat "tests/fuzz/seeds/$name.txt") "$corpus"
     fi
     echo "fuzz: $name"

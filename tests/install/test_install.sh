@@ -6,6 +6,7 @@ build=$1
 cmake=$2
 compiler=$3
 consumer=$(dirname "$0")/consumer
+tiny=$(dirname "$0")/../data/tiny
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
@@ -38,14 +39,16 @@ fi
 
 # shellcheck disable=SC2046 # several words
 "$compiler" "$consumer/main.c" -o "$work/by_pkg_config" $(pkg-config --cflags --libs pali)
-echo "by pkg-config: $("$work/by_pkg_config")"
+"$work/by_pkg_config" "$tiny/pg1" "$tiny/a.png" "caption en" >"$work/first_answer"
 
 "$cmake" -S "$consumer" -B "$work/build" "-DCMAKE_C_COMPILER=$compiler" "-DCMAKE_PREFIX_PATH=$work/prefix" >"$work/log" 2>&1 ||
     { cat "$work/log"; exit 1; }
 "$cmake" --build "$work/build" >"$work/log" 2>&1 || { cat "$work/log"; exit 1; }
-echo "by find_package: $("$work/build/consumer")"
+"$work/build/consumer" "$tiny/pg1" "$tiny/a.png" "caption en" >"$work/second_answer"
 
+# All three users of the library say the same.
 program=$work/prefix/bin/pali
-if [ -x "$program" ]; then
-    "$program" --version
-fi
+echo "$("$program" --version | sed 's/^pali //') $("$program" run --quiet -n 4 -m "$tiny/pg1" "$tiny/a.png" "caption en")" >"$work/third_answer"
+cmp "$work/first_answer" "$work/second_answer"
+cmp "$work/first_answer" "$work/third_answer"
+[ ! -d "$work/prefix/share/pali/nano" ] || "$program" inspect nano >"$work/log" || { cat "$work/log"; exit 1; }
