@@ -1,12 +1,13 @@
 /*
  * JSON through jansson, which limits nesting to 2,048 levels and refuses NUL
- * in strings; here are the size limit, the paths and the messages.
+ * in strings; here are the size limit, large numbers, the paths and the messages.
  */
 #include "formats/json.h"
 
 #include "base/file.h"
 
 #include <jansson.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,11 +20,44 @@ struct pl_json {
     char *path;   /* owned */
 };
 
+/* The value with every whole real below 2^53 as an integer again; takes over the value's reference. */
+static json_t *with_integers(json_t *value)
+{
+    if (json_is_real(value)) {
+        const double number = json_real_value(value);
+        if (fabs(number) >= 0x1p53 || number != floor(number))
+            return value;
+        json_decref(value);
+        return json_integer((json_int_t)number);
+    }
+    const char *key;
+    json_t *item;
+    size_t i;
+    json_object_foreach (value, key, item)
+        json_object_set_new(value, key, with_integers(json_incref(item)));
+    json_array_foreach (value, i, item)
+        json_array_set_new(value, i, with_integers(json_incref(item)));
+    return value;
+}
+
+/*
+ * Parses; numbers past 64 bits are read as reals. The tokenizer_config.json of
+ * released models holds one: model_max_length, 10^30.
+ */
+static json_t *load_bytes(const void *bytes, size_t size, json_error_t *error)
+{
+    json_t *root = json_loadb(bytes, size, JSON_REJECT_DUPLICATES, error);
+    if (root || json_error_code(error) != json_error_numeric_overflow)
+        return root;
+    root = json_loadb(bytes, size, JSON_REJECT_DUPLICATES | JSON_DECODE_INT_AS_REAL, error);
+    return root ? with_integers(root) : NULL;
+}
+
 json_t *pl_json_parse(const void *bytes, size_t size, const char *file, const char *what, pali_error *err)
 {
     json_error_t error;
     memset(&error, 0, sizeof error); /* jansson leaves it unset on some failed allocations */
-    json_t *root = json_loadb(bytes, size, JSON_REJECT_DUPLICATES, &error);
+    json_t *root = load_bytes(bytes, size, &error);
     if (!root) {
         if (json_error_code(&error) == json_error_out_of_memory || error.text[0] == '\0')
             pl_fail_memory(err, file, 0);

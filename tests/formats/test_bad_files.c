@@ -351,6 +351,14 @@ static void test_nested_arrays(void **state)
     }
 }
 
+/* One of several files of a split model. */
+static void test_split_gguf(void **state)
+{
+    (void)state;
+    static const unsigned char bytes[] = "GGUF\3\0\0\0\0\0\0\0\0\0\0\0\1\0\0\0\0\0\0\0\13\0\0\0\0\0\0\0split.count\2\0\0\0\3";
+    refused(bytes, sizeof bytes, "split.gguf", "found one of 3 parts of a GGUF, expected one whole file");
+}
+
 static const char *const goldens[] = {"types.safetensors", "unaligned.safetensors", "stored.npz", "deflated.npz", "zip64.npz", "odd.npz",
     "odd_deflated.npz", "all.gguf", "aligned64.gguf"};
 
@@ -416,7 +424,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_edits), cmocka_unit_test(test_headers), cmocka_unit_test(test_holes), cmocka_unit_test(test_whole_files),
-        cmocka_unit_test(test_folders), cmocka_unit_test(test_paths), cmocka_unit_test(test_nested_arrays), cmocka_unit_test(test_truncations),
+        cmocka_unit_test(test_folders), cmocka_unit_test(test_paths), cmocka_unit_test(test_nested_arrays), cmocka_unit_test(test_split_gguf), cmocka_unit_test(test_truncations),
         cmocka_unit_test(test_flips),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -140,6 +140,26 @@ static void test_bad_texts(void **state)
     }
 }
 
+/* tokenizer_config.json of released models says model_max_length 10^30; the other numbers stay what they are. */
+static void test_large_integer(void **state)
+{
+    (void)state;
+    static const char large[] = "{\"model_max_length\": 1000000000000000019884624838656, \"inner\": {\"size\": 7, \"list\": [1, [2]]}, \"half\": 0.5}";
+    pali_error err = {0};
+    pl_json *read = pl_json_open_memory(large, sizeof large - 1, "large.json", &err);
+    size_t size = 0;
+    double half = 0, list[2];
+    if (!read)
+        fail_msg("%s", err.message);
+    assert_int_equal(pl_json_get_size(read, "inner.size", &size, &err), PALI_OK);
+    assert_int_equal(size, 7);
+    assert_int_equal(pl_json_get_f64(read, "half", &half, &err), PALI_OK);
+    assert_true(half == 0.5);
+    assert_int_equal(pl_json_get_f64s(read, "inner.list", list, 2, &err), PALI_MODEL);
+    assert_true(pl_json_has(read, "model_max_length"));
+    pl_json_close(read);
+}
+
 /* A million brackets must not take a million stack frames. */
 static void test_deep(void **state)
 {
@@ -176,7 +196,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_values), cmocka_unit_test(test_defaults), cmocka_unit_test(test_wrong_types), cmocka_unit_test(test_bad_texts),
-        cmocka_unit_test(test_deep), cmocka_unit_test(test_files),
+        cmocka_unit_test(test_large_integer), cmocka_unit_test(test_deep), cmocka_unit_test(test_files),
     };
     return cmocka_run_group_tests(tests, open_json, close_json);
 }

@@ -57,6 +57,10 @@ static void test_safetensors(void **state)
         check_problem(file, "bool", "element type BOOL is not supported");
         check_problem(file, "six", "found 6 axes, expected at most 5");
         assert_int_equal(pl_tensor_file_count(file), 15);
+        pl_map map;
+        assert_int_equal(pl_map_open(&map, path, PALI_MODEL, &err), PALI_OK);
+        assert_int_equal(pl_tensor_file_bytes_mapped(file), map.size);
+        pl_map_close(&map);
         for (size_t t = 0; t < pl_tensor_file_count(file); t++) {
             const pl_named_tensor *named = pl_tensor_file_at(file, t);
             assert_true(named->problem || named->size == 0 || pl_tensor_aligned(&named->tensor));
