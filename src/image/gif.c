@@ -1,5 +1,5 @@
 /*
- * GIF through giflib's record interface. Frames are drawn on a canvas of RGB
+ * GIF through giflib's record interface and LZW codes of our own. Frames are drawn on a canvas of RGB
  * as Pillow does: the first frame overwrites a canvas of its transparent (or
  * first) colour, later ones leave what is under their transparent pixels, and
  * disposal follows Pillow's reading of the control blocks.
@@ -7,6 +7,7 @@
 #include "image/codec.h"
 
 #include "base/memory.h"
+#include "image/gif_lzw.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -30,6 +31,8 @@ typedef struct gif_reader {
     int transparent;     /* index in this frame, or -1 */
     unsigned disposal;   /* kept from frame to frame where a frame names none */
     size_t frame;        /* number of the frame being read */
+    bool ended;          /* the file ends behind a whole frame, without its end mark */
+    pl_lzw lzw;
 } gif_reader;
 
 static int on_read(GifFileType *gif, GifByteType *to, int length)
@@ -42,17 +45,21 @@ static int on_read(GifFileType *gif, GifByteType *to, int length)
     return (int)count;
 }
 
-static pali_status fail_giflib(const gif_reader *reader, int code, pali_error *err)
+static pali_status fail_frame(const gif_reader *reader, const char *reason, pali_error *err)
 {
     const pl_source *source = reader->source;
-    if (code == D_GIF_ERR_NOT_ENOUGH_MEM)
-        return pl_fail_memory(err, source->name, 0);
     if (reader->offset >= source->size)
         return pl_fail(err, PALI_INPUT, "%s: found a GIF cut short after %zu bytes, expected the whole of frame %zu", source->name,
                        source->size, reader->frame);
+    return pl_fail(err, PALI_INPUT, "%s: found a damaged GIF (frame %zu: %s), expected a picture", source->name, reader->frame, reason);
+}
+
+static pali_status fail_giflib(const gif_reader *reader, int code, pali_error *err)
+{
+    if (code == D_GIF_ERR_NOT_ENOUGH_MEM)
+        return pl_fail_memory(err, reader->source->name, 0);
     const char *reason = GifErrorString(code);
-    return pl_fail(err, PALI_INPUT, "%s: found a damaged GIF (frame %zu: %s), expected a picture", source->name, reader->frame,
-                   reason ? reason : "unknown reason");
+    return fail_frame(reader, reason ? reason : "unknown reason", err);
 }
 
 /* The control block before a frame: transparent index and disposal. */
@@ -160,12 +167,16 @@ static pali_status draw_rows(gif_reader *reader, size_t width, size_t height, bo
 {
     static const struct { size_t start, step; } passes[] = {{0, 8}, {4, 8}, {2, 4}, {1, 2}, {0, 1}};
     const size_t first = interlaced ? 0 : 4, last = interlaced ? 4 : 5;
+    if (!pl_lzw_begin(&reader->lzw, reader->gif))
+        return fail_giflib(reader, reader->gif->Error, err);
     for (size_t pass = first; pass < last; pass++)
         for (size_t y = passes[pass].start; y < height; y += passes[pass].step) {
-            if (DGifGetLine(reader->gif, reader->row, (int)width) == GIF_ERROR)
-                return fail_giflib(reader, reader->gif->Error, err);
+            const char *wrong = pl_lzw_read(&reader->lzw, reader->row, width);
+            if (wrong)
+                return fail_frame(reader, wrong, err);
             draw_row(reader, y);
         }
+    reader->ended = !pl_lzw_end(&reader->lzw);
     return PALI_OK;
 }
 
@@ -226,7 +237,7 @@ static pali_status read_records(gif_reader *reader, size_t most, pl_frames *out,
 {
     reader->background = reader->gif->SColorMap ? (unsigned)reader->gif->SBackGroundColor & 255 : 0;
     reader->transparent = -1;
-    while (out->count < most) {
+    while (out->count < most && !reader->ended) {
         GifRecordType type;
         /* After a frame the missing end of the file is no loss. */
         if (DGifGetRecordType(reader->gif, &type) == GIF_ERROR)

@@ -14,6 +14,7 @@ static pali_status fail_status(const pl_source *source, VP8StatusCode code, pali
 {
     switch (code) {
     case VP8_STATUS_OUT_OF_MEMORY:
+    case VP8_STATUS_USER_ABORT: /* nobody aborts here; its own set-up ends so without memory */
         return pl_fail_memory(err, source->name, 0);
     case VP8_STATUS_NOT_ENOUGH_DATA:
     case VP8_STATUS_SUSPENDED:

@@ -75,6 +75,9 @@ static void test_not_pictures(void **state)
         {"GIF header only", BYTES("GIF89a"), "cut short"},
         {"GIF, no frame", BYTES("GIF89a\x05\0\x05\0\0\0\0;"), "without a picture"},
         {"GIF, empty frame", BYTES("GIF89a\0\0\0\0\0\0\0,\0\0\0\0\0\0\0\0\0\x02\x02\x44\x01\0;"), "0 x 0"},
+        {"GIF, code from nowhere", BYTES("GIF89a\2\0\2\0\0\0\0,\0\0\0\0\2\0\2\0\0\2\2\xcc\1\0;"), "a code before its entry"},
+        {"GIF, first code too high", BYTES("GIF89a\2\0\2\0\0\0\0,\0\0\0\0\2\0\2\0\0\2\1\x34\0;"), "a code before its entry"},
+        {"GIF, two of four indices", BYTES("GIF89a\2\0\2\0\0\0\0,\0\0\0\0\2\0\2\0\0\2\2\x4c\x0a\0;"), "too few codes"},
         {"WebP header only", BYTES("RIFF\x20\0\0\0WEBPVP8 "), "WebP"},
         {"WebP of another kind", BYTES("RIFF\x20\0\0\0WEBPNOPE\x10\0\0\0aaaaaaaaaaaaaaaa"), "WebP"},
     };
