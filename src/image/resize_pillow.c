@@ -4,9 +4,9 @@
  * then a vertical one. A filter widens with the reduction, so it antialiases.
  *
  * Integer sums do not depend on their order, so the horizontal pass may be
- * arranged for speed: a row is taken apart into three planes of 16-bit pixels
- * and each weight into two 16-bit halves, and the sums of products of 16-bit
- * numbers become the compiler's vector multiply-add.
+ * arranged for speed: where taps are many, a row is taken apart into three
+ * planes of 16-bit pixels and each weight into two 16-bit halves, and the sums
+ * of products of 16-bit numbers become the compiler's vector multiply-add.
  */
 #include "image/resize.h"
 
@@ -18,7 +18,8 @@
 
 enum {
     WEIGHT_BITS = 22,
-    LOW_BITS = 8,      /* of a weight, in its low half; the rest fits in 15 bits */
+    LOW_BITS = 8, /* of a weight, in its low half; the rest fits in 15 bits */
+    FEW_TAPS = 28, /* below it taking a row apart costs more than it saves */
     TAPS_BLOCK = 8192, /* 255 * 255 * 8192 < 2^31: the low sum cannot overflow */
 };
 
@@ -157,59 +158,109 @@ static unsigned char clip8(int32_t sum)
     return (unsigned char)(v < 0 ? 0 : v > 255 ? 255 : v);
 }
 
-/* sum of a[i]*b[i]; plain enough to become vector multiply-adds */
-static int32_t dot(const int16_t *restrict a, const int16_t *restrict b, size_t count)
+/* Rows of few taps: pixel by pixel, as they lie. */
+static void narrow_row(const unsigned char *from, const pl_tap_table *table, unsigned char *to)
 {
-    int32_t sum = 0;
-    for (size_t i = 0; i < count; i++)
-        sum += (int32_t)a[i] * b[i];
-    return sum;
+    for (size_t x = 0; x < table->outputs; x++, to += 3) {
+        const pl_taps taps = pl_tap_table_at(table, x);
+        const unsigned char *pixel = from + 3 * taps.start;
+        int32_t red = 1 << (WEIGHT_BITS - 1), green = red, blue = red;
+        for (size_t j = 0; j < taps.count; j++, pixel += 3) {
+            const int32_t weight = taps.weights[j];
+            red += pixel[0] * weight;
+            green += pixel[1] * weight;
+            blue += pixel[2] * weight;
+        }
+        to[0] = clip8(red);
+        to[1] = clip8(green);
+        to[2] = clip8(blue);
+    }
 }
 
-/* One output of one plane: the rounded sum over its taps, from the weights' halves. */
-static unsigned char horizontal_pixel(const int16_t *plane, const int16_t *high, const int16_t *low, size_t count)
+/* What rows of many taps need beside the table. */
+typedef struct wide_pass {
+    const pl_tap_table *table;
+    int16_t *planes;     /* [3, in] one row's pixels, by channel */
+    int16_t *high, *low; /* [outputs, stride] halves of the weights */
+    size_t in;
+} wide_pass;
+
+static void wide_pass_free(wide_pass *pass)
+{
+    free(pass->planes);
+    free(pass->high);
+    free(pass->low);
+    *pass = (wide_pass){0};
+}
+
+static pali_status wide_pass_init(wide_pass *pass, const pl_tap_table *table, size_t in, pali_error *err)
+{
+    const size_t cells = table->outputs * table->stride;
+    *pass = (wide_pass){.table = table, .in = in};
+    pass->planes = pl_new_raw(3 * in, sizeof *pass->planes, "resize rows", err);
+    pass->high = pl_new_raw(cells, sizeof *pass->high, "resize weights", err);
+    pass->low = pl_new_raw(cells, sizeof *pass->low, "resize weights", err);
+    if (!pass->planes || !pass->high || !pass->low) {
+        wide_pass_free(pass);
+        return PALI_MEMORY;
+    }
+    for (size_t i = 0; i < table->outputs; i++)
+        for (size_t j = 0; j < table->count[i]; j++) {
+            const size_t at = i * table->stride + j;
+            pass->high[at] = (int16_t)(table->weights[at] >> LOW_BITS);
+            pass->low[at] = (int16_t)(table->weights[at] & ((1 << LOW_BITS) - 1));
+        }
+    return PALI_OK;
+}
+
+/* One output of one plane; the two sums are plain enough to become vector multiply-adds. */
+static unsigned char wide_pixel(const int16_t *restrict plane, const int16_t *restrict high, const int16_t *restrict low, size_t count)
 {
     uint32_t sum = 1u << (WEIGHT_BITS - 1);
-    for (size_t j = 0; j < count; j += TAPS_BLOCK) {
-        const size_t n = pl_min(count - j, TAPS_BLOCK);
-        sum += ((uint32_t)dot(plane + j, high + j, n) << LOW_BITS) + (uint32_t)dot(plane + j, low + j, n);
+    for (size_t begin = 0; begin < count; begin += TAPS_BLOCK) {
+        const size_t end = pl_min(begin + TAPS_BLOCK, count);
+        int32_t high_sum = 0, low_sum = 0;
+        for (size_t j = begin; j < end; j++) {
+            high_sum += (int32_t)plane[j] * high[j];
+            low_sum += (int32_t)plane[j] * low[j];
+        }
+        sum += ((uint32_t)high_sum << LOW_BITS) + (uint32_t)low_sum;
     }
     return clip8((int32_t)sum);
 }
 
-/* Rows first .. first+rows of src become rows x out->width pixels at `to`. */
+static void wide_row(const unsigned char *from, const wide_pass *pass, unsigned char *to)
+{
+    const pl_tap_table *table = pass->table;
+    int16_t *red = pass->planes, *green = red + pass->in, *blue = green + pass->in;
+    for (size_t x = 0; x < pass->in; x++) {
+        red[x] = from[3 * x];
+        green[x] = from[3 * x + 1];
+        blue[x] = from[3 * x + 2];
+    }
+    for (size_t x = 0; x < table->outputs; x++)
+        for (size_t c = 0; c < 3; c++)
+            *to++ = wide_pixel(pass->planes + c * pass->in + table->start[x], pass->high + x * table->stride,
+                               pass->low + x * table->stride, table->count[x]);
+}
+
+/* Rows first .. first+rows of src become rows x width pixels at `to`. */
 static pali_status horizontal_pass(const pl_image *src, size_t first, size_t rows, size_t width, pl_filter filter, unsigned char *to, pali_error *err)
 {
-    pali_status status = PALI_MEMORY;
     pl_tap_table *table = pl_tap_table_new(src->width, width, filter, err);
     if (!table)
         return PALI_MEMORY;
-    const size_t cells = table->outputs * table->stride;
-    int16_t *planes = pl_new_raw(3 * src->width, sizeof *planes, "resize rows", err);
-    int16_t *high = pl_new_raw(cells, sizeof *high, "resize weights", err);
-    int16_t *low = pl_new_raw(cells, sizeof *low, "resize weights", err);
-    if (!planes || !high || !low)
-        goto done;
-    for (size_t i = 0; i < table->outputs; i++)
-        for (size_t j = 0; j < table->count[i]; j++) {
-            const size_t at = i * table->stride + j;
-            high[at] = (int16_t)(table->weights[at] >> LOW_BITS);
-            low[at] = (int16_t)(table->weights[at] & ((1 << LOW_BITS) - 1));
-        }
-    for (size_t y = first; y < first + rows; y++) {
+    wide_pass wide = {0};
+    const bool many = table->stride > FEW_TAPS;
+    const pali_status status = many ? wide_pass_init(&wide, table, src->width, err) : PALI_OK;
+    for (size_t y = first; y < first + rows && status == PALI_OK; y++, to += 3 * width) {
         const unsigned char *from = src->rgb + 3 * src->width * y;
-        for (size_t x = 0; x < src->width; x++)
-            for (size_t c = 0; c < 3; c++)
-                planes[c * src->width + x] = from[3 * x + c];
-        for (size_t x = 0; x < width; x++)
-            for (size_t c = 0; c < 3; c++)
-                *to++ = horizontal_pixel(planes + c * src->width + table->start[x], high + x * table->stride, low + x * table->stride, table->count[x]);
+        if (many)
+            wide_row(from, &wide, to);
+        else
+            narrow_row(from, table, to);
     }
-    status = PALI_OK;
-done:
-    free(planes);
-    free(high);
-    free(low);
+    wide_pass_free(&wide);
     pl_tap_table_free(table);
     return status;
 }
