@@ -18,6 +18,7 @@
  *   vf_equal_bits(a, b)       bit i: lane i is equal
  *   vf_transpose(vf [VF])     a square in place
  *   vi_set vi_load_u8 vi_load_i8(bytes) vi_and vi_or vi_sub vi_shift_left vi_shift_right vf_from_int
+ *   vf_from_low4(x, zero)     float of (x & 15) - zero
  */
 #ifndef PL_KERNELS_SIMD_LEVEL_H
 #define PL_KERNELS_SIMD_LEVEL_H

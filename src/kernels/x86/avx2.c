@@ -200,6 +200,11 @@ static inline vf vf_from_int(vi x)
     return _mm256_cvtepi32_ps(x);
 }
 
+static inline vf vf_from_low4(vi x, int zero)
+{
+    return vf_from_int(vi_sub(vi_and(x, vi_set(15)), vi_set(zero)));
+}
+
 /* Rows to columns inside each 4 x 4, then the halves change places. */
 static inline void vf_transpose(vf x[VF])
 {

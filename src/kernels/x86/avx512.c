@@ -190,6 +190,13 @@ static inline vf vf_from_int(vi x)
     return _mm512_cvtepi32_ps(x);
 }
 
+/* The low 4 bits less `zero`, a constant: one look-up, which minds those bits only. */
+static inline vf vf_from_low4(vi x, int zero)
+{
+    const vf codes = _mm512_setr_ps(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    return _mm512_permutexvar_ps(x, vf_sub(codes, vf_set((float)zero)));
+}
+
 /* Rows to columns inside each 4 x 4 of a quarter, then the quarters change places. */
 static inline void vf_transpose(vf x[VF])
 {
