@@ -30,17 +30,19 @@ typedef struct entries {
     bool byte_fallback;
 } entries;
 
-static const char *type_of(const json_t *value)
+/* The kind of a step; "" where it says none. */
+static const char *type_of(const json_t *step)
 {
-    const char *type = json_string_value(json_object_get(value, "type"));
-    return type ? type : json_is_null(value) || !value ? "null" : "no type";
+    const char *type = json_string_value(json_object_get(step, "type"));
+    return type ? type : "";
 }
 
-static pali_status refuse(const char *field, const json_t *value, const char *expected, pali_error *err)
+static pali_status refuse(const char *field, const json_t *step, const char *expected, pali_error *err)
 {
     char name[80];
-    const char *type = type_of(value);
-    return pl_fail(err, PALI_MODEL, "%s: found %s, expected %s", field, pl_printable(type, strlen(type), name), expected);
+    const char *type = type_of(step);
+    const char *found = *type ? pl_printable(type, strlen(type), name) : !step || json_is_null(step) ? "null" : "no type";
+    return pl_fail(err, PALI_MODEL, "%s: found %s, expected %s", field, found, expected);
 }
 
 static bool is_text(const json_t *value, const char *text)
@@ -117,15 +119,12 @@ static pali_status check_empty(const pl_json *json, const char *field, pali_erro
 
 static pali_status check_model(const pl_json *json, bool *byte_fallback, pali_error *err)
 {
-    const char *type = "null";
+    const char *type = "";
     double dropout = 0;
     bool ignore_merges = false, fuse_unk = false;
     pali_status status = pl_json_get_string(json, "model.type", &type, err);
-    if (status == PALI_OK && strcmp(type, "BPE") != 0) {
-        char name[80];
-        return pl_fail(err, PALI_MODEL, "%s: model.type: found %s, expected \"BPE\"", pl_json_path(json),
-                       pl_printable(type, strlen(type), name));
-    }
+    if (status == PALI_OK && strcmp(type, "BPE") != 0)
+        return pl_json_refuse(json, "model.type", "\"BPE\"", err);
     if (status == PALI_OK)
         status = pl_json_get_f64(json, "model.dropout", &dropout, err);
     if (status == PALI_OK && (dropout > 0 || dropout < 0))

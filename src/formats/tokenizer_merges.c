@@ -14,12 +14,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What the list says of one piece. */
-typedef struct ranks {
-    int32_t first, last; /* places in the list of the pairs that make it; -1: none */
-    int32_t ordinary;    /* how many of them are of two ordinary pieces */
-} ranks;
-
 /* The characters whose runs SentencePiece models have as pieces of their own. */
 static const char *const run_characters[] = {"\xe2\x96\x81", "\n", "\t", "\r"};
 enum { RUN_CHARACTERS = 4 };
@@ -68,11 +62,29 @@ static bool split_merge(const json_t *merge, const char *half[2], size_t length[
     return true;
 }
 
-static pali_status read_merge(const pl_vocabulary *v, const json_t *merge, size_t rank, pl_merge *out, pali_error *err)
+/* The piece that two halves make; most often it is the one of the merge before. */
+static int32_t find_union(const pl_vocabulary *v, int32_t guess, const char *const half[2], const size_t length[2])
+{
+    char both[2 * 4096];
+    const size_t total = length[0] + length[1];
+    memcpy(both, half[0], length[0]);
+    memcpy(both + length[0], half[1], length[1]);
+    if (guess >= 0) {
+        size_t size;
+        const char *text = pl_vocabulary_piece(v, guess, &size);
+        if (size == total && memcmp(text, both, total) == 0)
+            return guess;
+    }
+    return pl_vocabulary_find(v, both, total);
+}
+
+/* guess: the result of the merge before, -1 for none. */
+static pali_status read_merge(const pl_vocabulary *v, const json_t *merge, size_t rank, int32_t guess, pl_merge *out,
+                              pali_error *err)
 {
     const char *half[2];
     size_t length[2];
-    char name[80], both[2 * 4096];
+    char name[80];
     if (!split_merge(merge, half, length))
         return pl_fail(err, PALI_MODEL, "model.merges[%zu]: expected \"left right\" or [\"left\", \"right\"]", rank);
     int32_t id[2];
@@ -82,12 +94,10 @@ static pali_status read_merge(const pl_vocabulary *v, const json_t *merge, size_
             return pl_fail(err, PALI_MODEL, "model.merges[%zu]: %s is no piece of model.vocab", rank,
                            pl_printable(half[i], length[i], name));
     }
-    memcpy(both, half[0], length[0]);
-    memcpy(both + length[0], half[1], length[1]);
-    *out = (pl_merge){.left = id[0], .right = id[1], .piece = pl_vocabulary_find(v, both, length[0] + length[1])};
+    *out = (pl_merge){.left = id[0], .right = id[1], .piece = find_union(v, guess, half, length)};
     if (out->piece < 0)
-        return pl_fail(err, PALI_MODEL, "model.merges[%zu]: the result %s is no piece of model.vocab", rank,
-                       pl_printable(both, length[0] + length[1], name));
+        return pl_fail(err, PALI_MODEL, "model.merges[%zu]: what %s begins is no piece of model.vocab", rank,
+                       pl_printable(half[0], length[0], name));
     return PALI_OK;
 }
 
@@ -117,49 +127,52 @@ static void mark_runs(const pl_vocabulary *v, uint8_t *types, const pl_merge *me
     }
 }
 
-static void count_ranks(ranks *of, size_t pieces, const uint8_t *types, const pl_merge *merges, size_t count)
+static bool is_ordinary(const uint8_t *types, int32_t id)
 {
-    for (size_t id = 0; id < pieces; id++)
-        of[id] = (ranks){.first = -1, .last = -1};
-    for (size_t r = 0; r < count; r++) {
-        ranks *piece = &of[merges[r].piece];
-        if (types[merges[r].left] != PL_PIECE_NORMAL || types[merges[r].right] != PL_PIECE_NORMAL)
-            continue;
-        if (piece->first < 0)
-            piece->first = (int32_t)r;
-        piece->last = (int32_t)r;
-        piece->ordinary++;
-    }
+    return id >= 0 && types[id] == PL_PIECE_NORMAL;
 }
 
-/* The ways to make a piece from two ordinary pieces. */
-static int32_t count_splits(const pl_vocabulary *v, const uint8_t *types, const char *text, size_t length)
+/* Is there a way to make `piece` from two ordinary pieces that its merges, first to end, leave out? */
+static bool lacks_split(const pl_vocabulary *v, const uint8_t *types, const pl_merge *first, const pl_merge *end)
 {
-    int32_t splits = 0;
+    size_t length, left_length;
+    const char *text = pl_vocabulary_piece(v, first->piece, &length);
+    uint64_t listed[4096 / 64 + 1] = {0}; /* a bit for each length of the left half */
+    for (const pl_merge *m = first; m < end; m++) {
+        pl_vocabulary_piece(v, m->left, &left_length);
+        listed[left_length / 64] |= (uint64_t)1 << left_length % 64;
+    }
     for (size_t at = 1; at < length; at++) {
-        if (((unsigned char)text[at] & 0xc0) == 0x80)
+        if (((unsigned char)text[at] & 0xc0) == 0x80 || listed[at / 64] >> at % 64 & 1)
             continue;
-        const int32_t left = pl_vocabulary_find(v, text, at);
-        if (left < 0 || types[left] != PL_PIECE_NORMAL)
-            continue;
-        const int32_t right = pl_vocabulary_find(v, text + at, length - at);
-        splits += right >= 0 && types[right] == PL_PIECE_NORMAL;
+        if (is_ordinary(types, pl_vocabulary_find(v, text, at)) &&
+            is_ordinary(types, pl_vocabulary_find(v, text + at, length - at)))
+            return true;
     }
-    return splits;
+    return false;
 }
 
-/* Do the ordinary pieces have exactly the pairs that SentencePiece would try, each piece's together? */
-static bool is_sentencepiece(const pl_vocabulary *v, const uint8_t *types, const ranks *of)
+/*
+ * Are these the pairs that SentencePiece would try for its ordinary pieces,
+ * all of them, each piece's together? Then gives each its score. `seen` is
+ * zero at first.
+ */
+static bool score_pieces(const pl_vocabulary *v, const uint8_t *types, const pl_merge *merges, size_t count,
+                         bool *seen, float *scores)
 {
-    for (size_t id = 0; id < v->count; id++) {
-        size_t length;
-        const char *text = pl_vocabulary_piece(v, (int32_t)id, &length);
-        if (types[id] != PL_PIECE_NORMAL || is_one_character(text, length))
+    float score = 0;
+    for (size_t id = 0; id < v->count; id++)
+        scores[id] = -(float)count;
+    for (size_t r = 0, end; r < count; r = end) {
+        const int32_t piece = merges[r].piece;
+        for (end = r + 1; end < count && merges[end].piece == piece;)
+            end++;
+        if (!is_ordinary(types, piece))
             continue;
-        if (of[id].ordinary && of[id].last - of[id].first + 1 != of[id].ordinary)
+        if (seen[piece] || lacks_split(v, types, &merges[r], &merges[end]))
             return false;
-        if (count_splits(v, types, text, length) != of[id].ordinary)
-            return false;
+        seen[piece] = true;
+        scores[piece] = score--;
     }
     return true;
 }
@@ -181,41 +194,31 @@ static void mark_unreachable(const pl_vocabulary *v, uint8_t *types, const pl_me
             types[id] = PL_PIECE_USER_DEFINED;
 }
 
-static void set_scores(pl_vocabulary *v, const ranks *of, const pl_merge *merges, size_t count)
-{
-    float score = 0;
-    for (size_t id = 0; id < v->count; id++)
-        v->scores[id] = -(float)count;
-    for (size_t r = 0; r < count; r++)
-        if (of[merges[r].piece].first == (int32_t)r)
-            v->scores[merges[r].piece] = score--;
-}
-
 static pali_status settle(pl_vocabulary *v, pl_merge *merges, size_t count, pali_error *err)
 {
     uint8_t *types = pl_new_raw(v->count, 1, "piece types", err);
-    ranks *of = pl_new_raw(v->count, sizeof *of, "merge ranks", err);
+    bool *seen = pl_new(v->count, sizeof *seen, "merged pieces", err);
+    float *scores = pl_new_raw(v->count, sizeof *scores, "piece scores", err);
     pali_status status = PALI_MEMORY;
-    if (!types || !of)
+    if (!types || !seen || !scores)
         goto done;
     memcpy(types, v->types, v->count);
     mark_unreachable(v, types, merges, count);
     for (int i = 0; i < RUN_CHARACTERS; i++)
         mark_runs(v, types, merges, count, run_characters[i]);
-    count_ranks(of, v->count, types, merges, count);
-    if (is_sentencepiece(v, types, of)) {
+    if (score_pieces(v, types, merges, count, seen, scores)) {
         memcpy(v->types, types, v->count);
-        set_scores(v, of, merges, count);
-        free(merges);
+        memcpy(v->scores, scores, v->count * sizeof *scores);
     } else {
         v->merges = merges;
         v->merge_count = count;
+        merges = NULL;
     }
-    merges = NULL;
     status = PALI_OK;
 done:
     free(merges);
-    free(of);
+    free(scores);
+    free(seen);
     free(types);
     return status;
 }
@@ -229,7 +232,7 @@ pali_status pl_tokenizer_merges_read(pl_vocabulary *v, const json_t *list, pali_
     if (!merges)
         return PALI_MEMORY;
     for (size_t r = 0; r < count; r++) {
-        const pali_status status = read_merge(v, json_array_get(list, r), r, &merges[r], err);
+        const pali_status status = read_merge(v, json_array_get(list, r), r, r ? merges[r - 1].piece : -1, &merges[r], err);
         if (status != PALI_OK) {
             free(merges);
             return status;

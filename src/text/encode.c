@@ -17,7 +17,7 @@
 #define SPACE "\xe2\x96\x81" /* U+2581 */
 #define REPLACEMENT "\xef\xbf\xbd"
 
-enum { SPACE_SIZE = 3, NONE = -1 };
+enum { SPACE_SIZE = 3, NONE = -1, BRANCHES = 4 /* of the heap: one cache line of candidates */ };
 static const size_t LONGEST_TEXT = (size_t)512 << 20;
 
 /* A stretch of the text; neighbours by index into the same array. */
@@ -28,11 +28,11 @@ typedef struct symbol {
     bool frozen;
 } symbol;
 
+/* A symbol and its right neighbour, whose union is a piece. */
 typedef struct candidate {
-    float score;
-    int32_t left, right; /* symbols */
-    uint32_t size;       /* of both; another sum later means that one has changed */
-    int32_t id;          /* of the union */
+    uint64_t key;  /* smallest first: by score from the highest, then by place */
+    uint32_t size; /* of both; another sum later means that one has changed */
+    int32_t id;    /* of the union */
 } candidate;
 
 /* The state of one call. */
@@ -73,9 +73,14 @@ static pali_status normalise(const pl_tokenizer *t, const char *text, size_t len
     return status == PALI_OK ? pl_buffer_append(out, text + from, length - from, err) : status;
 }
 
-static bool is_better(const candidate *a, const candidate *b)
+/* Orders floats from the highest as whole numbers, and equal ones by `left`. */
+static uint64_t key_of(float score, int32_t left)
 {
-    return a->score > b->score || (!(a->score < b->score) && a->left < b->left);
+    const float value = score + 0.0f; /* one zero */
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    const uint32_t order = bits >> 31 ? bits : ~bits & 0x7fffffffu;
+    return (uint64_t)order << 32 | (uint32_t)left;
 }
 
 static pali_status heap_push(work *w, candidate c)
@@ -84,32 +89,33 @@ static pali_status heap_push(work *w, candidate c)
         pl_grow(&w->heap, &w->heap_capacity, w->heap_count + 1, sizeof *w->heap, "merges of a text", w->err);
     if (status != PALI_OK)
         return status;
+    candidate *const heap = w->heap;
     size_t at = w->heap_count++;
-    while (at && is_better(&c, &w->heap[(at - 1) / 2])) {
-        w->heap[at] = w->heap[(at - 1) / 2];
-        at = (at - 1) / 2;
+    while (at && c.key < heap[(at - 1) / BRANCHES].key) {
+        heap[at] = heap[(at - 1) / BRANCHES];
+        at = (at - 1) / BRANCHES;
     }
-    w->heap[at] = c;
+    heap[at] = c;
     return PALI_OK;
 }
 
 static candidate heap_pop(work *w)
 {
-    const candidate top = w->heap[0], last = w->heap[--w->heap_count];
+    candidate *const heap = w->heap;
+    const size_t count = --w->heap_count;
+    const candidate top = heap[0], last = heap[count];
     size_t at = 0;
     for (;;) {
-        size_t child = 2 * at + 1;
-        if (child >= w->heap_count)
+        const size_t first = BRANCHES * at + 1, end = pl_min(first + BRANCHES, count);
+        size_t best = first;
+        for (size_t child = first + 1; child < end; child++)
+            best = heap[child].key < heap[best].key ? child : best;
+        if (first >= count || heap[best].key >= last.key)
             break;
-        if (child + 1 < w->heap_count && is_better(&w->heap[child + 1], &w->heap[child]))
-            child++;
-        if (!is_better(&w->heap[child], &last))
-            break;
-        w->heap[at] = w->heap[child];
-        at = child;
+        heap[at] = heap[best];
+        at = best;
     }
-    if (w->heap_count)
-        w->heap[at] = last;
+    heap[at] = last;
     return top;
 }
 
@@ -135,10 +141,12 @@ static pali_status push_pair(work *w, int32_t left, int32_t right)
 {
     if (left < 0 || right < 0 || w->symbols[left].frozen || w->symbols[right].frozen)
         return PALI_OK;
-    candidate c = {.left = left, .right = right, .size = w->symbols[left].size + w->symbols[right].size};
-    c.id = union_of(w, &w->symbols[left], &w->symbols[right], &c.score);
+    float score = 0;
+    candidate c = {.size = w->symbols[left].size + w->symbols[right].size};
+    c.id = union_of(w, &w->symbols[left], &w->symbols[right], &score);
     if (c.id < 0)
         return PALI_OK;
+    c.key = key_of(score, left);
     if (w->splits && w->tokenizer->vocabulary.types[c.id] == PL_PIECE_UNUSED)
         w->splits[c.id] = w->symbols[left].size;
     return heap_push(w, c);
@@ -151,18 +159,20 @@ static pali_status merge_all(work *w)
         status = push_pair(w, (int32_t)i - 1, (int32_t)i);
     while (w->heap_count && status == PALI_OK) {
         const candidate c = heap_pop(w);
-        symbol *const left = &w->symbols[c.left], *const right = &w->symbols[c.right];
-        if (left->size == 0 || right->size == 0 || left->size + right->size != c.size)
+        const int32_t at = (int32_t)(uint32_t)c.key;
+        symbol *const left = &w->symbols[at];
+        if (left->size == 0 || left->next < 0 || left->size + w->symbols[left->next].size != c.size)
             continue;
+        symbol *const right = &w->symbols[left->next];
         left->size = c.size;
         left->id = c.id;
         left->next = right->next;
         if (right->next >= 0)
-            w->symbols[right->next].previous = c.left;
+            w->symbols[right->next].previous = at;
         right->size = 0;
-        status = push_pair(w, left->previous, c.left);
+        status = push_pair(w, left->previous, at);
         if (status == PALI_OK)
-            status = push_pair(w, c.left, left->next);
+            status = push_pair(w, at, left->next);
     }
     return status;
 }
@@ -202,10 +212,9 @@ static pali_status emit(work *w, const char *text, size_t size, int32_t id)
         size -= left;
         id = pl_vocabulary_find(v, text, size);
     }
-    /* as a character of the text, a piece that stands for something else is none */
-    if (id < 0 || (!pl_piece_merges(v->types[id]) && !(w->control && v->types[id] == PL_PIECE_CONTROL)))
-        return emit_bytes(w, text, size);
-    return emit_id(w, id);
+    const uint8_t type = id < 0 ? PL_PIECE_UNKNOWN : v->types[id];
+    const bool found = type == PL_PIECE_NORMAL || type == PL_PIECE_USER_DEFINED;
+    return found || (w->control && type == PL_PIECE_CONTROL) ? emit_id(w, id) : emit_bytes(w, text, size);
 }
 
 static pali_status emit_all(work *w)
