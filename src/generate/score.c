@@ -40,7 +40,7 @@ static pali_status run(pl_timeline *timeline, job *j, pali_error *err)
 {
     const pl_engine *engine = timeline->engine;
     pl_arena plan = pl_arena_plan();
-    pl_context ctx = {.kernels = engine->kernels, .pool = engine->pool, .arena = &plan};
+    pl_context ctx = pl_engine_context(engine, &plan);
     compute(&ctx, j);
     const pali_status status = pl_timeline_reserve(timeline, plan.peak, err);
     if (status != PALI_OK)

@@ -122,7 +122,7 @@ static pali_status run(batch *b, pali_error *err)
     pl_timeline *lead = b->active[0];
     const pl_engine *engine = lead->engine;
     pl_arena plan = pl_arena_plan();
-    pl_context ctx = {.kernels = engine->kernels, .pool = engine->pool, .arena = &plan};
+    pl_context ctx = pl_engine_context(engine, &plan);
     compute(&ctx, engine->model, b);
     pali_status status = pl_timeline_reserve(lead, plan.peak, err);
     if (status != PALI_OK)

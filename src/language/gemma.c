@@ -135,4 +135,5 @@ void pl_gemma_logits(pl_context *ctx, const pl_gemma *gemma, pl_rows hidden, pl_
     pl_op_linear(ctx, &gemma->head, hidden, logits);
     if (gemma->config.final_softcap > 0)
         pl_op_softcap_inplace(ctx, gemma->config.final_softcap, logits);
+    pl_trace(ctx, "logits", 0, logits);
 }

@@ -82,7 +82,8 @@ static pali_status read_text(pl_config *config, const keys *k, pali_error *err)
     if (status != PALI_OK)
         return status;
     pl_config_released_constants(config);
-    float scalar = 0;
+    /* llama.cpp's files do not state the scale: it tells the 27B by its layers. */
+    float scalar = config->gemma2 && text->layers == 46 ? (float)(text->width / pl_max(text->heads, 1)) : (float)text->head_dim;
     status = get_float(k, "attention.layer_norm_rms_epsilon", &text->eps, err);
     if (status == PALI_OK)
         status = get_float(k, "rope.freq_base", &text->rope_base, err);
