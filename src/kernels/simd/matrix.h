@@ -14,16 +14,11 @@ enum { PANEL = 2 * VF, PIECE = 512 };
 /* Streams of weight rows that a matrix-vector product reads side by side, and how many bytes ahead it asks for. */
 enum { STREAMS = 4, AHEAD = 1024 };
 
-/* Asks for the `bytes` that follow p + ahead; an address beyond the weights does no harm. */
-ALWAYS_INLINE void prefetch(const unsigned char *p, size_t bytes, size_t ahead)
-{
-    UNROLL
-    for (size_t i = 0; i < bytes; i += 64)
-        __builtin_prefetch((const void *)((uintptr_t)p + ahead + i));
-}
-
-/* VF unpacked rows of CHUNK values, apart so that they share no cache set -> columns of a panel. */
-enum { CHUNK = PL_UNPACK_CHUNK, CHUNK_STRIDE = CHUNK + 16 };
+/*
+ * VF unpacked rows of a chunk, apart so that they share no cache set. Short
+ * chunks suit the first cache best; the K types have blocks of 256.
+ */
+enum { CHUNK_SHORT = 64, CHUNK_STRIDE = PL_UNPACK_CHUNK + 16 };
 
 ALWAYS_INLINE void pack_square(const float *rows, float *panel)
 {
@@ -37,22 +32,29 @@ ALWAYS_INLINE void pack_square(const float *rows, float *panel)
         vf_store(panel + i * PANEL, square[i]);
 }
 
+/* Asks the second cache for the `bytes` at p; an address beyond the weights does no harm. */
+static inline void prefetch_run(uintptr_t p, size_t bytes)
+{
+    for (size_t i = 0; i < bytes; i += 64)
+        __builtin_prefetch((const void *)(p + i), 0, 2);
+}
+
 /*
  * Weight rows -> panel: rows are unpacked by chunks into a buffer in the first
  * cache, so that each is read in one go (the rows of a matrix lie at the same
  * cache sets), then turned into columns a square of VF x VF at a time.
  */
-static void pack_rows(pl_unpack_fn *unpack, size_t chunk_bytes, size_t rows, size_t k, const unsigned char *w, size_t row_bytes, float *panel)
+static void pack_rows(pl_unpack_fn *unpack, size_t chunk, size_t chunk_bytes, size_t rows, size_t k, const unsigned char *w, size_t row_bytes, float *panel)
 {
     float buffer[VF * CHUNK_STRIDE];
     for (size_t r0 = 0; r0 < PANEL; r0 += VF) {
         const size_t have = rows > r0 ? (rows - r0 < VF ? rows - r0 : VF) : 0;
         const unsigned char *from = w + r0 * row_bytes;
         memset(buffer + have * CHUNK_STRIDE, 0, (VF - have) * CHUNK_STRIDE * sizeof *buffer);
-        for (size_t k0 = 0; k0 < k; k0 += CHUNK, from += chunk_bytes) {
-            const size_t n = k - k0 < CHUNK ? k - k0 : CHUNK;
+        for (size_t k0 = 0; k0 < k; k0 += chunk, from += chunk_bytes) {
+            const size_t n = k - k0 < chunk ? k - k0 : chunk;
             for (size_t r = 0; r < have; r++) {
-                prefetch(from + r * row_bytes, chunk_bytes, chunk_bytes);
+                prefetch_run((uintptr_t)from + r * row_bytes + 2 * chunk_bytes, chunk_bytes);
                 unpack(n, from + r * row_bytes, buffer + r * CHUNK_STRIDE);
             }
             float *const to = panel + k0 * PANEL + r0;
@@ -183,7 +185,9 @@ ALWAYS_INLINE void dot_rows(const coding type, pl_unpack_fn *rest, size_t rows, 
         float scales[STREAMS][SCALES_MAX];
         UNROLL
         for (size_t r = 0; r < rows; r++) {
-            prefetch(w + r * stride, type.bytes, AHEAD);
+            UNROLL
+            for (size_t line = 0; line < type.bytes; line += 64) /* beyond the weights it does no harm */
+                __builtin_prefetch((const void *)((uintptr_t)w + r * stride + AHEAD + line));
             type.scales(w + r * stride, scales[r]);
         }
         for (size_t part = 0; part < type.values / type.part; part++) {
@@ -233,7 +237,8 @@ ALWAYS_INLINE void gemv_rows(const coding type, pl_unpack_fn *rest, size_t rows,
 #define TYPED(name, values, bytes, ...)                                                                                \
     static void PL_SIMD(pack_##name)(size_t rows, size_t k, const void *w, size_t row_bytes, float *panel)             \
     {                                                                                                                  \
-        pack_rows(PL_SIMD(unpack_##name), CHUNK / (values) * (bytes), rows, k, w, row_bytes, panel);                   \
+        const size_t chunk = (values) > CHUNK_SHORT ? (values) : CHUNK_SHORT;                                          \
+        pack_rows(PL_SIMD(unpack_##name), chunk, chunk / (values) * (bytes), rows, k, w, row_bytes, panel);            \
     }                                                                                                                  \
     static void PL_SIMD(gemv_##name)(size_t rows, size_t k, const void *w, size_t row_bytes, const float *x, float *y, \
         bool accumulate)                                                                                               \
