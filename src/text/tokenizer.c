@@ -183,27 +183,31 @@ static pali_status read_if_there(pl_vocabulary *v, const char *folder, const cha
     return status;
 }
 
-static pali_status read_folder(pl_vocabulary *v, const char *folder, pali_error *err)
+static pali_status read_folder(pl_vocabulary *v, const char *folder, bool add_locations, pali_error *err)
 {
-    bool found, ignored;
+    bool found, config;
     pali_status status = read_if_there(v, folder, "tokenizer.json", pl_tokenizer_json_read, &found, err);
     if (status == PALI_OK && !found)
         status = read_if_there(v, folder, "tokenizer.model", pl_sentencepiece_read, &found, err);
     if (status == PALI_OK && !found)
         status = pl_fail(err, PALI_MODEL, "%s: found neither tokenizer.json nor tokenizer.model, expected one of them", folder);
     if (status == PALI_OK)
-        status = read_if_there(v, folder, "tokenizer_config.json", pl_tokenizer_config_read, &ignored, err);
-    if (status == PALI_OK)
-        status = read_if_there(v, folder, "added_tokens.json", pl_added_tokens_read, &ignored, err);
-    return status;
+        status = read_if_there(v, folder, "tokenizer_config.json", pl_tokenizer_config_read, &config, err);
+    const size_t count = v->count;
+    if (status == PALI_OK && add_locations)
+        status = pl_vocabulary_add_locations(v, err);
+    if (status == PALI_OK && v->count > count && config) /* what it lists may come after them */
+        status = read_if_there(v, folder, "tokenizer_config.json", pl_tokenizer_config_read, &config, err);
+    return status == PALI_OK ? read_if_there(v, folder, "added_tokens.json", pl_added_tokens_read, &found, err) : status;
 }
 
 pl_tokenizer *pl_tokenizer_open(const char *path, bool add_locations, pali_error *err)
 {
     pl_vocabulary v;
     pl_vocabulary_init(&v);
-    pali_status status = pl_is_folder(path) ? read_folder(&v, path, err) : read_file(&v, path, err);
-    if (status == PALI_OK && add_locations)
+    const bool folder = pl_is_folder(path);
+    pali_status status = folder ? read_folder(&v, path, add_locations, err) : read_file(&v, path, err);
+    if (status == PALI_OK && add_locations && !folder)
         status = pl_vocabulary_add_locations(&v, err);
     if (status == PALI_OK)
         return pl_tokenizer_new(&v, err);

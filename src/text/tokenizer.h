@@ -40,8 +40,9 @@ typedef enum pl_text_mode {
  * Opens from a folder (tokenizer.json wins over tokenizer.model; then
  * tokenizer_config.json and added_tokens.json, where present, are applied), or
  * from a file of either kind, told apart by its first byte. With
- * add_locations, location and segment pieces that the files lack are appended
- * (a plain Gemma tokenizer.model). NULL on failure; free with pl_tokenizer_free.
+ * add_locations, location and segment pieces that those lack are appended (a
+ * plain Gemma tokenizer.model), before added_tokens.json goes on with the ids.
+ * NULL on failure; free with pl_tokenizer_free.
  */
 pl_tokenizer *pl_tokenizer_open(const char *path, bool add_locations, pali_error *err);
 

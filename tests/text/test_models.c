@@ -4,6 +4,7 @@
  * checkpoints, whose two tokenizer files must agree.
  */
 #include <jansson.h>
+#include <unistd.h>
 
 #include "text/support.h"
 
@@ -166,12 +167,73 @@ static void test_tiny_special_ids(void **state)
     pl_tokenizer_free(t);
 }
 
+static void copy_file(const char *from, const char *folder, const char *name)
+{
+    pl_map map;
+    char path[200];
+    pali_error err = {0};
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    assert_int_equal(pl_map_open(&map, from, PALI_MODEL, &err), PALI_OK);
+    assert_int_equal(pl_file_write(path, map.data, map.size, &err), PALI_OK);
+    pl_map_close(&map);
+}
+
+static void remove_file(const char *folder, const char *name)
+{
+    char path[200];
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    assert_int_equal(remove(path), 0);
+}
+
+/* A folder with the plain model: its files say by and by what it lacks. */
+static void test_folder_of_a_plain_model(void **state)
+{
+    (void)state;
+    char folder[] = "/tmp/pali-text-XXXXXX";
+    pali_error err = {0};
+    assert_non_null(mkdtemp(folder));
+    copy_file("tests/data/tiny/pg1/tokenizer.model", folder, "tokenizer.model");
+    pl_tokenizer *t = open_or_fail(folder, false);
+    assert_int_equal(pl_tokenizer_count(t), 384);
+    pl_tokenizer_free(t);
+    /* <image> is said to be 1536, which the plain pieces do not reach */
+    copy_file("tests/data/tiny/pg1/added_tokens.json", folder, "added_tokens.json");
+    assert_null(pl_tokenizer_open(folder, false, &err));
+    assert_int_equal(err.status, PALI_MODEL);
+    assert_non_null(strstr(err.message, "'<image>': found id 1536, expected at most 384"));
+    t = open_or_fail(folder, true);
+    assert_int_equal(pl_tokenizer_special(t)->image, 1536);
+    assert_int_equal(pl_tokenizer_special(t)->loc, 384);
+    pl_tokenizer_free(t);
+    /* tokenizer_config.json may list <image> instead */
+    static const char config[] = "{\"bos_token\":\"<eos>\",\"added_tokens_decoder\":{\"1536\":{\"content\":\"<image>\","
+                                 "\"special\":true}}}";
+    remove_file(folder, "added_tokens.json");
+    char path[200];
+    snprintf(path, sizeof path, "%s/tokenizer_config.json", folder);
+    assert_int_equal(pl_file_write(path, config, strlen(config), &err), PALI_OK);
+    t = open_or_fail(folder, true);
+    assert_int_equal(pl_tokenizer_special(t)->image, 1536);
+    assert_int_equal(pl_tokenizer_special(t)->bos, 1);
+    pl_tokenizer_free(t);
+    remove_file(folder, "tokenizer_config.json");
+    /* tokenizer.json wins */
+    copy_file("tests/data/tiny/pg1/tokenizer.json", folder, "tokenizer.json");
+    t = open_or_fail(folder, false);
+    assert_int_equal(pl_tokenizer_count(t), 1537);
+    pl_tokenizer_free(t);
+    remove_file(folder, "tokenizer.json");
+    remove_file(folder, "tokenizer.model");
+    assert_int_equal(rmdir(folder), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_small_models),
         cmocka_unit_test(test_tiny_files),
         cmocka_unit_test(test_tiny_special_ids),
+        cmocka_unit_test(test_folder_of_a_plain_model),
     };
     return cmocka_run_group_tests_name("text: models", tests, NULL, NULL);
 }
