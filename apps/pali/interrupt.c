@@ -21,7 +21,10 @@ void interrupt_watch(pali_session *session)
 {
     seen = 0;
     watched = session;
-    struct sigaction action = {.sa_handler = on_interrupt, .sa_flags = SA_RESTART};
+    struct sigaction action = {.sa_handler = on_interrupt, .sa_flags = SA_RESTART}, before;
+    /* Who starts a program with Ctrl-C ignored (a shell, in the background) means it. */
+    if (sigaction(SIGINT, NULL, &before) != 0 || before.sa_handler == SIG_IGN)
+        return;
     sigemptyset(&action.sa_mask);
     sigaction(SIGINT, &action, NULL);
 }

@@ -80,10 +80,9 @@ bool read_count(const char *text, uint64_t least, uint64_t most, uint64_t *value
 bool read_number(const char *text, double least, double most, double *value)
 {
     char *end;
-    if (!strchr("+-.0123456789", text[0]))
-        return false;
     const double found = strtod(text, &end);
-    if (end == text || *end || !isfinite(found) || found < least || found > most)
+    /* strtod also takes white space, words and hexadecimal digits. */
+    if (end == text || *end || text[strspn(text, "+-.0123456789eE")] || !isfinite(found) || found < least || found > most)
         return false;
     *value = found;
     return true;

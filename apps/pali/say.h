@@ -47,7 +47,7 @@ json_t *json_text(const char *text);
 /* A JSON number, or null when x is not finite. */
 json_t *json_number(double x);
 
-/* Prints one object on one line and releases it; returns the exit code. */
+/* Prints one object on one line and releases it; returns the exit code. finish_output tells whether it arrived. */
 int print_json(json_t *object);
 
 #endif

@@ -25,9 +25,11 @@ typedef struct pali_eval_options {
  * Runs every row of a JSONL file {"image": path or [paths], "prefix": text,
  * "suffix": text or [alternatives]} (paths relative to the file) and returns
  * the metrics as one JSON object (new, freed with pali_free): exact match over
- * all rows and per kind of prompt, mean box IoU and AP50 over rows whose
- * suffix holds boxes, mean log-likelihood a row and a token when asked for. A
- * row that cannot be used stops the run with an error that names its line.
+ * all rows and per kind of prompt (its first word), mean box IoU and AP50 over
+ * rows whose suffix holds boxes or whose prompt begins with detect or segment,
+ * mean log-likelihood a row and a token when asked for. All rows are checked
+ * before the first is run; one that cannot be used stops with an error that
+ * names its line.
  */
 char *pali_eval(pali_model *model, const char *rows_path, const pali_eval_options *options, pali_error *err);
 

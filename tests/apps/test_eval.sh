@@ -1,0 +1,36 @@
+#!/bin/sh
+# eval: metrics of a model on its own answers, limits, wrong rows.
+. "$(dirname "$0")/common.sh"
+cp "$data/tiny/a.png" "$work/a.png"
+run run -q -n 6 -m "$model" "$picture" 'caption en' --json
+text=$(sed -n 's/^{"text":\("\([^"\\]\|\\.\)*"\).*/\1/p' "$work/out")
+cat >"$work/rows.jsonl" <<TXT
+{"image": "a.png", "prefix": "caption en", "suffix": ["not this", $text]}
+{"image": ["a.png"], "prefix": "answer en how many?", "suffix": "surely not this answer"}
+
+{"image": "a.png", "prefix": "detect cat", "suffix": "<loc0000><loc0000><loc0500><loc0500> cat"}
+TXT
+
+run eval -m "$model" --max-tokens 6 --likelihood --predictions "$work/out.jsonl" --json "$work/rows.jsonl"
+expect_ok
+expect_json rows=3 matches=1 kinds.caption.exact=1 kinds.answer.rows=1 boxes.truths=1 log_likelihood.tokens:number log_likelihood.per_token:number
+[ "$(wc -l <"$work/out.jsonl")" = 3 ] || failed 'not a prediction a row'
+tail -n 1 "$work/out.jsonl" >"$work/out"
+expect_json row=4 'prefix=detect cat' prediction:text tokens:list exact:false log_likelihood:number
+
+run eval -m "$model" -n 6 "$work/rows.jsonl"
+expect_ok
+expect_out caption
+expect_out 'mean iou'
+run eval -m "$model" --limit 1 -n 6 --json "$work/rows.jsonl"
+expect_json rows=1 exact=1
+
+echo '{"image": "none.png", "prefix": "a", "suffix": "b"}' >>"$work/rows.jsonl"
+run eval -m "$model" --predictions "$work/new.jsonl" "$work/rows.jsonl"
+expect_error 4 "$work/rows.jsonl:5: "
+[ ! -e "$work/new.jsonl" ] || failed 'predictions were written'
+run eval -m "$model" "$work/none.jsonl"
+expect_error 4 "$work/none.jsonl"
+run eval -m no/such/model "$work/rows.jsonl"
+expect_error 3 no/such/model
+finish

@@ -1,0 +1,35 @@
+#!/bin/sh
+# inspect: tables and JSON of good models, exit code 3 for others.
+. "$(dirname "$0")/common.sh"
+
+for good in pg1 pg2 pg1-bf16-sharded; do
+    good=$data/tiny/$good
+    run inspect --tokenizer "$data/tiny/pg1" "$good"
+    expect_ok
+    expect_out format
+    run inspect --json --tokenizer="$data/tiny/pg1" "$good"
+    expect_ok
+    expect_json path:text format=safetensors family:text config.vision:object config.text:object parts:list parameters:number bytes:number usable:true 'missing[0' 'problems[0'
+done
+run inspect --json "$data/tiny/pg1-bf16-sharded"
+[ "$code" = 3 ] || failed 'a model without a tokenizer is said to be usable'
+expect_err tokenizer.json
+expect_json usable:false 'problems[1' tokenizer:null parameters:number
+run inspect --json "$data/tiny/pg2"
+expect_json family=paligemma2
+run inspect --check --tensors --json "$data/tiny/pg1"
+expect_ok
+expect_json check.tensors_checked:number check.non_finite:list tensors:list tensors.0:object
+PALI_MODEL=$data/tiny/pg1 run inspect --json
+expect_json family=paligemma
+
+# A model that lacks its weights' second half.
+mkdir "$work/cut" "$work/empty"
+cp "$data/tiny/pg1/config.json" "$data/tiny/pg1/preprocessor_config.json" "$work/cut"
+head -c 20000 "$data/tiny/pg1/model.safetensors" >"$work/cut/model.safetensors"
+for wrong in "$work/cut" "$work/empty" "$work/none" "$picture" no/such/model; do
+    run inspect "$wrong"
+    [ "$code" = 3 ] || failed "exit code $code, expected 3"
+    [ "$(grep -c '^pali: ' "$work/err")" = 1 ] || failed 'not one line that says why'
+done
+finish

@@ -1,0 +1,114 @@
+#!/bin/sh
+# run: answers, options in any place, several images, standard input, JSON, wrong files.
+. "$(dirname "$0")/common.sh"
+other=$data/tiny/b.png
+
+run run -m "$model" --max-tokens 8 --quiet "$picture" 'caption en'
+expect_ok
+[ "$(wc -l <"$work/out")" -ge 1 ] || failed 'no final newline'
+answer=$(cat "$work/out")
+
+# Options stand anywhere, in both forms; -- ends them; the environment names the model.
+run run "$picture" -qn8 --model="$model" 'caption en'
+expect_error 2 "found 'n8'" # letters are not bundled
+run run "$picture" -q -n8 --model="$model" 'caption en'
+expect_equal 'options after the image' "$(cat "$work/out")" "$answer"
+PALI_MODEL=$model run run "$picture" 'caption en' --quiet --max-tokens=8
+expect_ok
+expect_equal PALI_MODEL "$(cat "$work/out")" "$answer"
+run run -q -n 8 -m "$model" -- "$picture" 'caption en'
+expect_equal 'after --' "$(cat "$work/out")" "$answer"
+run run -q -n 8 -m "$model" -- "$picture" --json
+expect_ok # --json is the prompt
+fed "$picture" run -q -n 8 -m "$model" - 'caption en'
+expect_equal 'standard input' "$(cat "$work/out")" "$answer"
+run run -q -n 8 -m "$model" --temp 0 "$picture" 'caption en'
+expect_equal 'temperature 0' "$(cat "$work/out")" "$answer"
+PALI_CPU=ref run run -q -n 8 -m "$model" "$picture" 'caption en'
+expect_ok
+
+# One JSON object.
+run run -q -n 8 -m "$model" --json "$picture" 'caption en'
+expect_ok
+[ "$(wc -l <"$work/out")" = 1 ] || failed 'the JSON is not one line'
+expect_json "text=$answer" tokens:list finish_reason:text "model=$model" 'prompt=caption en' 'images[1' "images.0.path=$picture" images.0.width=61 images.0.height=47 \
+    prompt_tokens:number timings.load:number timings.preprocess:number timings.encode:number timings.prefill:number timings.decode:number \
+    timings.tokens_per_second:number peak_memory_bytes:number
+run run -n 3 -m "$model" --json --logprobs "$picture" "$other" "$picture" 'detect "cat"'
+expect_json 'images[3' "images.1.path=$other" 'prompt=detect "cat"' logprobs:list logprobs.0:number
+run run -n 3 -m "$model" --logprobs "$picture" 'caption en'
+[ "$code" = 0 ] || failed 'exit code'
+expect_err '"' # a line a token
+
+# The limit is told in both forms; one token is always possible.
+run run -n 1 -m "$model" --json "$picture" 'caption en'
+expect_json 'tokens[1'
+reason=$(sed -n 's/.*"finish_reason":"\([a-z]*\)".*/\1/p' "$work/out")
+run run -n 1 -m "$model" "$picture" 'caption en'
+[ "$code" = 0 ] || failed 'exit code'
+[ "$reason" != length ] || expect_err 'cut off after 1 tokens'
+
+# Sampling: the same seed, the same answer.
+run run -q -n 8 -m "$model" --temp 2 --top-k 50 --top-p 0.99 --seed 7 "$picture" 'caption en'
+expect_ok
+sampled=$(cat "$work/out")
+run run -q -n 8 -m "$model" --temp 2 --top-k 50 --top-p 0.99 --seed 7 "$picture" 'caption en'
+expect_equal 'the same seed' "$(cat "$work/out")" "$sampled"
+
+run run -q -n 8 -m "$model" --frames 2 "$data/image/animated.webp" 'caption en' --json
+expect_ok
+expect_json 'images[2'
+
+# nano, where it is there, answers when no model is named, and says so.
+run inspect nano
+if [ "$code" = 0 ]; then
+    run run -n 4 "$picture" 'caption en'
+    [ "$code" = 0 ] || failed 'exit code'
+    expect_err 'no model was named, so nano answers'
+    run run -n 4 -q "$picture" 'caption en'
+    expect_ok
+    PALI_MODEL= run run -n 4 "$picture" 'caption en'
+    expect_err 'no model was named, so nano answers'
+    run run -n 4 -m nano "$picture" 'caption en'
+    ! grep -q 'no model was named' "$work/err" || failed 'a note on a model that was named'
+fi
+PALI_MODEL=no/such/model run run "$picture" 'caption en'
+expect_error 3 no/such/model
+
+# Models that are none.
+run run -q -n 1 -m no/such/model "$picture" 'caption en'
+expect_error 3 no/such/model
+mkdir "$work/empty"
+run run -m "$work/empty" "$picture" 'caption en'
+expect_error 3 "$work/empty"
+run run -m "$picture" "$picture" 'caption en'
+expect_error 3 "$picture"
+run run -m "$model" --tokenizer "$work/none" "$picture" 'caption en'
+expect_error 3 "$work/none"
+run run -m "$model" --lora "$work/none" "$picture" 'caption en'
+expect_error 3 "$work/none"
+run run -m "$model" --preprocess odd "$picture" 'caption en'
+expect_error 2 odd
+
+# Pictures that are none.
+echo 'only text' >"$work/text.png"
+head -c 200 "$data/image/grey.jpg" >"$work/cut.jpg"
+: >"$work/nothing.png"
+for wrong in "$work/none.png" "$work/text.png" "$work/cut.jpg" "$work/nothing.png" "$work/empty"; do
+    run run -m "$model" "$wrong" 'caption en'
+    expect_error 4 "$wrong"
+    run run --json -m "$model" "$picture" "$wrong" 'caption en'
+    expect_error 4 "$wrong"
+done
+fed /dev/null run -m "$model" - 'caption en'
+expect_error 4 ''
+
+# A prompt beyond what fits.
+long=$(awk 'BEGIN { for (i = 0; i < 20000; i++) printf "word " }')
+run run -m "$model" "$picture" "$long"
+about='a prompt of 20,000 words'
+expect_error 4 prompt
+run run -q -n 2 -m "$model" "$picture" ''
+about='an empty prompt'
+expect_ok
+finish
