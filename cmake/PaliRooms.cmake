@@ -61,6 +61,18 @@ function(pali_test name)
   endif()
 endfunction()
 
+# pali_exhaust_test(NAME SOURCES a.c ... ROOMS room ...): a test in which every
+# allocation fails once (tests/exhaust.h); needs a linker that can wrap symbols.
+function(pali_exhaust_test name)
+  if(APPLE)
+    return()
+  endif()
+  cmake_parse_arguments(TEST "" "" "SOURCES;ROOMS" ${ARGN})
+  pali_test(${name} SOURCES ${TEST_SOURCES} "${PROJECT_SOURCE_DIR}/tests/exhaust.c" ROOMS ${TEST_ROOMS} LIBRARIES PkgConfig::JANSSON)
+  target_link_options(test_${name} PRIVATE
+    LINKER:--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=aligned_alloc,--wrap=free)
+endfunction()
+
 # pali_fuzz(NAME SOURCE file.c ROOMS room ...): a libFuzzer target.
 function(pali_fuzz name)
   cmake_parse_arguments(FUZZ "" "SOURCE" "ROOMS" ${ARGN})
