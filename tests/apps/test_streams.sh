@@ -27,6 +27,18 @@ about='a reader that leaves'
 [ ! -s "$work/err" ] || failed 'standard error is not empty'
 
 if timeout --preserve-status 1 true 2>/dev/null; then
+    about='Ctrl-C while run answers'
+    # The tiny model does not come to an end by itself.
+    code=0
+    timeout --preserve-status -s INT 1 "$pali" run -m "$data/tiny/pg1" -n 8000 "$picture" 'caption en' >"$work/out" 2>"$work/err" </dev/null || code=$?
+    expect_equal 'exit code' "$code" 130
+    [ "$(wc -c <"$work/out")" -gt 1 ] || failed 'the answer so far was lost'
+    [ "$(tail -c 1 "$work/out" | od -An -tx1 | tr -d ' ')" = 0a ] || failed 'no final newline'
+    [ ! -s "$work/err" ] || failed 'standard error is not empty'
+    code=0
+    timeout --preserve-status -s INT 1 "$pali" run -m "$data/tiny/pg1" -n 8000 --json "$picture" 'caption en' >"$work/out" 2>"$work/err" </dev/null || code=$?
+    expect_equal 'exit code' "$code" 130
+    expect_json finish_reason=cancelled text:text
     about='Ctrl-C while chat waits'
     code=0
     sleep 2 | timeout --preserve-status -s INT 1 "$pali" chat -q -m "$model" "$picture" >"$work/out" 2>"$work/err" || code=$?
