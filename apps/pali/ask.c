@@ -110,7 +110,8 @@ static void print_notes(const settings *given, const pali_answer *answer)
     if (pali_answer_finish(answer) == PALI_FINISH_LENGTH)
         note(given, "the answer was cut off after %zu tokens (--max-tokens)", pali_answer_token_count(answer));
     if (isatty(STDERR_FILENO))
-        note(given, "images %.2f s, prompt of %zu tokens %.2f s, answer of %zu tokens at %.1f a second", t.preprocess + t.encode, t.prompt_tokens, t.prefill, pali_answer_token_count(answer), tokens_per_second(&t));
+        note(given, "images %.2f s, prompt of %zu tokens %.2f s, answer of %zu tokens at %.1f a second", t.preprocess + t.encode,
+            t.prompt_tokens, t.prefill, pali_answer_token_count(answer), tokens_per_second(&t));
 }
 
 int ask(const settings *given, pali_model *model, pali_session *session, const pictures *shown, bool encode, const char *prompt)

@@ -113,7 +113,8 @@ int model_open(const settings *given, const command *of, pali_model **model, pal
     if (!*model)
         return fail_error(&err);
     if (!given->model && !model_from_environment())
-        note(given, "no model was named, so nano answers, a small one for trying out; real weights: hf download google/paligemma2-3b-mix-448, then -m google/paligemma2-3b-mix-448");
+        note(given, "no model was named, so nano answers, a small one for trying out; "
+                    "real weights: hf download google/paligemma2-3b-mix-448, then -m google/paligemma2-3b-mix-448");
     if (session && !(*session = pali_session_new(*model, NULL, &err))) {
         pali_model_free(*model);
         *model = NULL;

@@ -164,8 +164,9 @@ json_t *pl_box_score_json(const pl_box_score *score, pali_error *err)
         with_truths += label->truths > 0;
         ap_sum += label->truths ? ap : 0;
     }
-    json_t *const object = json_pack("{s:I, s:I, s:I, s:I, s:o, s:o, s:o}", "rows", (json_int_t)score->rows, "truths", (json_int_t)truths, "predictions", (json_int_t)predictions,
-        "invalid", (json_int_t)score->invalid, "mean_iou", number_or_null(iou / (double)truths), "ap50", number_or_null(ap_sum / (double)with_truths), "labels", labels);
+    json_t *const object = json_pack("{s:I, s:I, s:I, s:I, s:o, s:o, s:o}", "rows", (json_int_t)score->rows, "truths", (json_int_t)truths,
+        "predictions", (json_int_t)predictions, "invalid", (json_int_t)score->invalid, "mean_iou", number_or_null(iou / (double)truths),
+        "ap50", number_or_null(ap_sum / (double)with_truths), "labels", labels);
     if (!object)
         pl_fail_memory(err, "box metrics", 0);
     return object;
