@@ -38,7 +38,11 @@ typedef void pl_pack_columns_fn(size_t columns, size_t k, const float *b, size_t
  */
 typedef void pl_gemm_fn(size_t m, size_t n, size_t k, const float *a, size_t a_stride, const float *panel, float *c, size_t c_stride, bool accumulate);
 
-/* y[r] = (accumulate ? y[r] : 0) + sum over k of w[r][k] * x[k], for r < rows; weight rows row_bytes apart. */
+/*
+ * y[r] = (accumulate ? y[r] : 0) + sum over k of w[r][k] * x[k], for r < rows;
+ * weight rows row_bytes apart. Fastest with many rows at a time: they are read
+ * as a few long streams side by side.
+ */
 typedef void pl_gemv_fn(size_t rows, size_t k, const void *w, size_t row_bytes, const float *x, float *y, bool accumulate);
 
 /* y = (x - mean) / sqrt(variance + eps) * scale + bias, over n values. */

@@ -8,8 +8,8 @@
 
 #include <string.h>
 
-/* One panel is two vectors wide; a piece of k of PIECE rows takes 64 KiB (AVX-512) of the second cache. */
-enum { PANEL = 2 * VF, PIECE = 512 };
+/* A panel is two vectors wide; PIECE values of k of it take 128 KiB (AVX-512) of the second cache. */
+enum { PANEL = 2 * VF, PIECE = 1024 };
 
 /* Streams of weight rows that a matrix-vector product reads side by side, and how many bytes ahead it asks for. */
 enum { STREAMS = 4, AHEAD = 1024 };
