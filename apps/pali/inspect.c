@@ -77,7 +77,7 @@ static int inspect(const settings *given)
 }
 
 static const option own_options[] = {
-    {"check", 0, OPTION_FLAG, offsetof(settings, check), NULL, 0, 0, "read every value: ranges, and those that are not finite"},
+    {"check", 0, OPTION_FLAG, offsetof(settings, check), NULL, 0, 0, "read every value: ranges, and any not finite"},
     {"tensors", 0, OPTION_FLAG, offsetof(settings, tensors), NULL, 0, 0, "list every tensor"},
     {"tokenizer", 0, OPTION_TEXT, offsetof(settings, tokenizer), "PATH", 0, 0, "tokenizer.json, tokenizer.model or their folder"},
     {"vision", 0, OPTION_TEXT, offsetof(settings, vision), "FILE", 0, 0, "GGUF file with the vision tower (mmproj)"},

@@ -10,7 +10,7 @@
 #include <pali/status.h>
 
 const option model_options[] = {
-    {"model", 'm', OPTION_TEXT, offsetof(settings, model), "MODEL", 0, 0, "a folder, a .npz or .gguf file, a name in the Hugging Face cache, or nano"},
+    {"model", 'm', OPTION_TEXT, offsetof(settings, model), "MODEL", 0, 0, "folder, .npz, .gguf, cached hub name, or nano"},
     {"threads", 't', OPTION_COUNT, offsetof(settings, threads), "N", 1, 4096, "threads (all processors, or PALI_THREADS)"},
     {"type", 0, OPTION_CHOICE, offsetof(settings, type), "f32|bf16", 0, 0, "convert the weight matrices while loading"},
     {"lora", 0, OPTION_LIST, offsetof(settings, lora), "DIR[:SCALE]", 0, 0, "add a PEFT adapter; may be given again"},
@@ -26,7 +26,7 @@ const option answer_options[] = {
     {"temp", 0, OPTION_NUMBER, offsetof(settings, temp), "T", 0, 100, "sample at this temperature (0: greedy)"},
     {"top-p", 0, OPTION_NUMBER, offsetof(settings, top_p), "P", 0, 1, "sample from the likeliest tokens that sum to P"},
     {"top-k", 0, OPTION_COUNT, offsetof(settings, top_k), "K", 0, 1000000, "sample from the K likeliest tokens"},
-    {"seed", 0, OPTION_COUNT, offsetof(settings, seed), "N", 0, UINT64_MAX, "seed of the sampling; the same seed, the same answer"},
+    {"seed", 0, OPTION_COUNT, offsetof(settings, seed), "N", 0, UINT64_MAX, "seed of the sampling: same seed, same answer"},
     {"start", 0, OPTION_TEXT, offsetof(settings, start), "TEXT", 0, 0, "make the answer begin with TEXT"},
     {"special", 0, OPTION_FLAG, offsetof(settings, special), NULL, 0, 0, "take control tokens in the prompt as such"},
     {"frames", 0, OPTION_COUNT, offsetof(settings, frames), "N", 1, 1024, "read one animated file as a video of N frames"},

@@ -15,7 +15,7 @@ for command in run chat inspect eval help version; do
     expect_ok
     cmp -s "$work/first" "$work/out" || failed "help $command and $command --help differ"
     # Every line fits a terminal of usual width.
-    awk 'length > 110 { exit 1 }' "$work/out" || failed 'a line is too long'
+    awk 'length > 84 { exit 1 }' "$work/out" || failed 'a line is too long'
 done
 run --help
 expect_ok
