@@ -54,6 +54,11 @@ static bool runs_avx512(void)
     const uint32_t ebx7 = bit_AVX2 | bit_AVX512F | bit_AVX512BW | bit_AVX512VL | bit_AVX512DQ;
     return has_features(bit_AVX | bit_FMA | bit_F16C, ebx7, 0xe6); /* and masks, zmm */
 }
+#elif defined(__aarch64__)
+static bool runs_neon(void)
+{
+    return true; /* part of the architecture */
+}
 #endif
 
 #define LEVEL_ROW(name) {#name, &pl_kernels_##name, runs_##name},

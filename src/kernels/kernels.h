@@ -109,7 +109,7 @@ typedef bool pl_all_finite_fn(size_t n, const float *x);
     X(pl_gemv_fn, gemv)
 
 typedef struct pl_kernels {
-    const char *level;    /* "ref", "avx2", "avx512" */
+    const char *level;    /* "ref", "avx2", "avx512", "neon" */
     size_t panel_columns; /* at most PL_PANEL_MAX, a multiple of 8 */
     size_t panel_rows;    /* rows of a that one inner product step takes; a hint for blocking */
 #define PL_KERNEL_FIELD(type, name) type *name;

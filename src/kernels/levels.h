@@ -22,6 +22,8 @@
 /* Levels compiled in, weakest first: X(name). */
 #if defined(__x86_64__)
 #define PL_LEVEL_LIST(X) X(ref) X(avx2) X(avx512)
+#elif defined(__aarch64__)
+#define PL_LEVEL_LIST(X) X(ref) X(neon)
 #else
 #define PL_LEVEL_LIST(X) X(ref)
 #endif
