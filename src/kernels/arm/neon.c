@@ -221,4 +221,4 @@ static inline void vf_transpose(vf x[VF])
 
 #include "kernels/simd/level.h"
 
-const pl_kernels pl_kernels_neon = PL_SIMD_TABLE;
+const pl_kernels pl_kernels_neon = {PL_SIMD_ENTRIES};

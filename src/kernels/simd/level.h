@@ -40,14 +40,15 @@
 
 #include "kernels/simd/matrix.h"
 
-/* The table; a level that has something better for an entry overrides it there. */
+/*
+ * The entries of the level's table. A level that has something better for one
+ * puts it behind them, with -Woverride-init off around its table.
+ */
 #define PL_SIMD_ENTRY(type, name) .name = PL_SIMD(name),
 #define PL_SIMD_TYPED_ENTRY(type, name) \
     .unpack[PL_##type] = PL_SIMD(unpack_##name), .pack[PL_##type] = PL_SIMD(pack_##name), .gemv[PL_##type] = PL_SIMD(gemv_##name),
-#define PL_SIMD_TABLE                                                                                           \
-    {                                                                                                           \
-        .level = PL_LEVEL, .panel_columns = PANEL, .panel_rows = PRODUCT_ROWS, PL_KERNEL_LIST(PL_SIMD_ENTRY)    \
-        PL_WEIGHT_LIST(PL_SIMD_TYPED_ENTRY)                                                                     \
-    }
+#define PL_SIMD_ENTRIES                                                                  \
+    .level = PL_LEVEL, .panel_columns = PANEL, .panel_rows = PRODUCT_ROWS,               \
+    PL_KERNEL_LIST(PL_SIMD_ENTRY) PL_WEIGHT_LIST(PL_SIMD_TYPED_ENTRY)
 
 #endif

@@ -225,4 +225,4 @@ static inline void vf_transpose(vf x[VF])
 
 #include "kernels/simd/level.h"
 
-const pl_kernels pl_kernels_avx2 = PL_SIMD_TABLE;
+const pl_kernels pl_kernels_avx2 = {PL_SIMD_ENTRIES};
