@@ -14,9 +14,10 @@ typedef struct pl_source {
     pl_decoder decoder;
 } pl_source;
 
-/* The first frame in out->frames[0] and, where there are more, up to `most`. */
 pali_status pl_jpeg_decode(const pl_source *source, pl_image *out, pali_error *err);
 pali_status pl_png_decode(const pl_source *source, pl_image *out, pali_error *err);
+
+/* These have frames: the first `most` of them are added to *out. */
 pali_status pl_webp_decode(const pl_source *source, size_t most, pl_frames *out, pali_error *err);
 pali_status pl_gif_decode(const pl_source *source, size_t most, pl_frames *out, pali_error *err);
 

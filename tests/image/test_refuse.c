@@ -167,6 +167,25 @@ static void test_cuts(void **state)
     assert_int_equal(for_each_golden("goldens.txt", "cut", check_cuts, NULL), 8);
 }
 
+/* All pixels are there, but a second frame header stands where the end should. */
+static void test_damaged_end(void **state)
+{
+    (void)state;
+    enum { HEADER = 19 };
+    size_t size, at = 0;
+    unsigned char *jpeg = read_bytes(IMAGE_DATA, "rgb420.jpg", &size);
+    while (memcmp(jpeg + at, "\xff\xc0", 2) != 0)
+        at++;
+    unsigned char *longer = malloc(size + HEADER);
+    assert_non_null(longer);
+    memcpy(longer, jpeg, size);
+    memcpy(longer + size - 2, jpeg + at, HEADER);
+    memcpy(longer + size - 2 + HEADER, "\xff\xd9", 2);
+    expect_refusal("JPEG of two frames", longer, size + HEADER, "a damaged JPEG");
+    free(longer);
+    free(jpeg);
+}
+
 /* Any answer will do, as long as it is one: every byte of a file set to a few values in turn. */
 static void test_damage(void **state)
 {
@@ -210,6 +229,7 @@ int run_refuse_tests(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_not_pictures), cmocka_unit_test(test_giant_headers), cmocka_unit_test(test_limits),
         cmocka_unit_test(test_cuts),         cmocka_unit_test(test_damage),        cmocka_unit_test(test_missing_files),
+        cmocka_unit_test(test_damaged_end),
     };
     return cmocka_run_group_tests_name("image: refuse", tests, NULL, NULL);
 }
