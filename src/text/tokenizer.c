@@ -10,7 +10,6 @@
 #include "formats/tokenizer_json.h"
 #include "text/tokenizer_data.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -79,27 +78,28 @@ static void survey_pieces(pl_tokenizer *t)
 }
 
 /* How many pieces "<nameNNN>" follow one another from number 0; none may stand elsewhere. */
-static pali_status find_numbered(const pl_tokenizer *t, const char *name, int digits, int32_t *base, int32_t *count,
-                                 pali_error *err)
+static pali_status find_numbered(const pl_tokenizer *t, const char *first, int32_t *base, int32_t *count, pali_error *err)
 {
-    const int most = digits == 4 ? 10000 : 1000;
-    bool ended = false;
-    *base = -1;
-    for (int n = 0; n < most; n++) {
-        char piece[24];
-        const int length = snprintf(piece, sizeof piece, "<%s%0*d>", name, digits, n);
-        const int32_t id = pl_tokenizer_find(t, piece, (size_t)length);
-        if (id < 0) {
-            ended = true;
+    const size_t size = strlen(first);
+    int32_t highest = -1;
+    *base = pl_tokenizer_find(t, first, size);
+    for (int32_t id = 0; (size_t)id < t->vocabulary.count; id++) {
+        size_t length;
+        const char *piece = pl_vocabulary_piece(&t->vocabulary, id, &length);
+        if (length != size || memcmp(piece, first, 4) != 0 || !pl_is_location_piece(piece, length))
             continue;
-        }
-        if (n == 0)
-            *base = id;
-        if (ended || id != *base + n)
-            return pl_fail(err, PALI_MODEL, "tokenizer: piece %s: found id %d, expected the pieces <%s%0*d> and up in a row",
-                           piece, (int)id, name, digits, 0);
+        int32_t number = 0;
+        for (size_t i = 4; i < size - 1; i++)
+            number = 10 * number + (piece[i] - '0');
+        if (*base < 0 || id != *base + number)
+            return pl_fail(err, PALI_MODEL, "tokenizer: piece %.*s: found id %d, expected %s and up in a row", (int)length,
+                           piece, (int)id, first);
+        highest = number > highest ? number : highest;
         ++*count;
     }
+    if (highest >= *count)
+        return pl_fail(err, PALI_MODEL, "tokenizer: found %d pieces from %s up, expected %d in a row", (int)*count, first,
+                       (int)highest + 1);
     return PALI_OK;
 }
 
@@ -109,9 +109,9 @@ static pali_status find_special(pl_tokenizer *t, pali_error *err)
     pl_ids newline = {0};
     t->special = (pl_special_ids){.bos = v->bos, .eos = v->eos, .pad = v->pad, .unk = v->unk, .newline = -1};
     t->special.image = pl_tokenizer_find(t, "<image>", 7);
-    pali_status status = find_numbered(t, "loc", 4, &t->special.loc, &t->special.loc_count, err);
+    pali_status status = find_numbered(t, "<loc0000>", &t->special.loc, &t->special.loc_count, err);
     if (status == PALI_OK)
-        status = find_numbered(t, "seg", 3, &t->special.seg, &t->special.seg_count, err);
+        status = find_numbered(t, "<seg000>", &t->special.seg, &t->special.seg_count, err);
     if (status == PALI_OK)
         status = pl_tokenizer_encode(t, "\n", 1, PL_TEXT_USER, &newline, err);
     if (status == PALI_OK && newline.count == 1 && newline.data[0] != v->unk)

@@ -254,8 +254,6 @@ static const struct {
     {"{" GOOD "," NORMALIZER ",\"added_tokens\":[{\"id\":4,\"content\":\"x\",\"rstrip\":true}]}", "added_tokens[0].rstrip"},
     {"{" GOOD "," NORMALIZER ",\"added_tokens\":[{\"id\":4,\"content\":\"x\",\"single_word\":true}]}",
      "added_tokens[0].single_word"},
-    {"{" GOOD "," NORMALIZER ",\"added_tokens\":[{\"id\":4,\"content\":\"<loc0000>\"},{\"id\":5,\"content\":"
-     "\"<loc0002>\"}]}", NULL}, /* read, but no tokenizer: see below */
 };
 
 static pali_status open_json(const char *json, pl_vocabulary *v, pali_error *err)
@@ -317,13 +315,24 @@ static void test_json_edits(void **state)
 static void test_locations_must_be_a_row(void **state)
 {
     (void)state;
-    pl_vocabulary v;
-    pali_error err;
-    assert_int_equal(open_json(jsons[LENGTH(jsons) - 1].json, &v, &err), PALI_OK);
-    assert_null(pl_tokenizer_new(&v, &err));
-    assert_int_equal(err.status, PALI_MODEL);
-    assert_non_null(strstr(err.message, "<loc0002>"));
-    assert_int_equal(v.count, 0);
+    static const char *const rows[][4] = {
+        {"<loc0000>", "<loc0002>", "x", "tokenizer: piece <loc0002>: found id 5, expected <loc0000> and up in a row"},
+        {"<loc0000>", "x", "<loc0002>", "tokenizer: found 2 pieces from <loc0000> up, expected 3 in a row"},
+        {"<loc0001>", "<loc0002>", "x", "tokenizer: piece <loc0001>: found id 4, expected <loc0000> and up in a row"},
+        {"<loc0001>", "<loc0000>", "x", "tokenizer: piece <loc0001>: found id 4, expected <loc0000> and up in a row"},
+        {"<seg000>", "<seg002>", "x", "tokenizer: piece <seg002>: found id 5, expected <seg000> and up in a row"},
+    };
+    for (size_t i = 0; i < LENGTH(rows); i++) {
+        pl_vocabulary v;
+        pali_error err;
+        assert_int_equal(open_json(jsons[0].json, &v, &err), PALI_OK);
+        for (int k = 0; k < 3; k++)
+            assert_int_equal(pl_vocabulary_push(&v, rows[i][k], strlen(rows[i][k]), 0, PL_PIECE_USER_DEFINED, &err), PALI_OK);
+        assert_null(pl_tokenizer_new(&v, &err));
+        assert_int_equal(err.status, PALI_MODEL);
+        assert_string_equal(err.message, rows[i][3]);
+        assert_int_equal(v.count, 0);
+    }
 }
 
 static void test_config_files(void **state)
