@@ -134,7 +134,7 @@ static pali_status read_text(pl_config *config, const pl_json *json, pali_error 
     }
     if (status == PALI_OK && !(scalar > 0))
         status = pl_json_refuse(json, "text_config.query_pre_attn_scalar", "a number above 0", err);
-    text->query_scale = 1 / sqrtf(scalar);
+    text->query_scale = (float)(1 / sqrt((double)scalar));
     return status;
 }
 

@@ -94,7 +94,7 @@ static pali_status read_text(pl_config *config, const keys *k, pali_error *err)
     if (status == PALI_OK)
         status = get_float(k, "attention.query_pre_attn_scalar", &scalar, err);
     if (scalar > 0)
-        text->query_scale = 1 / sqrtf(scalar);
+        text->query_scale = (float)(1 / sqrt((double)scalar));
     return status;
 }
 

@@ -55,6 +55,7 @@ static pali_status text_sizes(pl_gemma_config *text, const pl_tensor_file *file,
 pali_status pl_config_from_npz(pl_config *config, const pl_tensor_file *file, const char *prefix, pali_error *err)
 {
     *config = (pl_config){.image_id = -1, .preprocess = pl_preprocess_default()};
+    config->preprocess.kind = PL_PREPROCESS_ANTIALIAS; /* big_vision's own resize */
     pali_status status = vision_sizes(&config->vision, file, prefix, err);
     if (status == PALI_OK)
         status = text_sizes(&config->text, file, prefix, err);
@@ -75,5 +76,5 @@ void pl_config_released_constants(pl_config *config)
     text->final_softcap = config->gemma2 ? 30 : 0;
     /* Gemma 2 27B alone has another head dim, and scales by width / heads. */
     const bool by_width = config->gemma2 && text->head_dim != 256 && text->heads;
-    text->query_scale = 1 / sqrtf((float)(by_width ? text->width / text->heads : text->head_dim));
+    text->query_scale = (float)(1 / sqrt((double)(by_width ? text->width / text->heads : text->head_dim)));
 }

@@ -33,7 +33,7 @@ static void attention_branch(pl_context *ctx, const pl_siglip *siglip, const pl_
                 .prefix = tokens,
             };
     const size_t head_dim = c->width / c->heads;
-    const pl_attention attention = {.heads = c->heads, .kv_heads = c->heads, .head_dim = head_dim, .scale = 1.0f / sqrtf((float)head_dim)};
+    const pl_attention attention = {.heads = c->heads, .kv_heads = c->heads, .head_dim = head_dim, .scale = (float)(1 / sqrt((double)head_dim))};
     pl_op_attention(ctx, &attention, q, segments, pictures, normed);
     pl_op_linear(ctx, &block->out, normed, q);
     pl_op_add(ctx, x, q, y);

@@ -1,9 +1,11 @@
 /*
  * The model against transformers, stage by stage, and every checkpoint format
  * against the same goldens. The tolerance on f32 is 1e-5 of the largest value
- * of a tensor: sums of some hundred f32 products in another order. Tokens must
- * be identical; the goldens' least margins between first and second choice are
- * above 0.007, far more than that.
+ * of a tensor: sums of some hundred f32 products in another order. Inside the
+ * Gemma 2 layers it is 4e-5: their random attention is nearly hard and magnifies
+ * rounding about tenfold (transformers itself stands 6e-6 from its own float64
+ * there). Tokens must be identical; the goldens' least margins between first
+ * and second choice are above 0.006, far more than that.
  */
 #include <math.h>
 #include <setjmp.h>
@@ -19,8 +21,12 @@
 
 #define TOLERANCE 1e-5
 
+/* The goldens' pictures were resized by Pillow 13. */
+#define PREPROCESS .preprocess = "hf:pillow13"
+
 typedef struct comparison {
     const pl_tensor_file *golden;
+    bool gemma2;
     size_t compared;
     double worst;
 } comparison;
@@ -37,8 +43,10 @@ static void compare_stage(void *context, const char *name, size_t index, pl_rows
     if (count != rows.count * rows.width)
         fail_msg("%s: found %zu values, expected %zu", full, rows.count * rows.width, count);
     const double error = relative_error(rows.data, golden, count);
-    if (!(error <= TOLERANCE))
-        fail_msg("%s: relative error %.3g, expected at most %.3g", full, error, TOLERANCE);
+    const bool inside = c->gemma2 && (strncmp(full, "text.layer", 10) == 0 || strcmp(full, "text.norm") == 0);
+    const double allowed = inside ? 4 * TOLERANCE : TOLERANCE;
+    if (!(error <= allowed))
+        fail_msg("%s: relative error %.3g, expected at most %.3g", full, error, allowed);
     c->worst = fmax(c->worst, error);
     c->compared++;
 }
@@ -73,6 +81,7 @@ static void check_stages(const char *name, const char *level)
     tiny_model tiny;
     tiny_open(&tiny, path, NULL, level, 2);
     compare_pixels(c.golden, &tiny.model->config);
+    c.gemma2 = tiny.model->config.gemma2;
     tiny.engine.trace = compare_stage;
     tiny.engine.trace_context = &c;
     tiny_images(&tiny, "a");
@@ -95,10 +104,11 @@ static void test_stages(void **state)
 
 /* One way to open a model, and the goldens it must meet. */
 typedef struct variant {
-    const char *path, *golden, *prefix, *suffix; /* tensor names: prefix "tokens" suffix */
+    const char *path, *golden, *prefix, *suffix; /* tensor names: prefix "logits" suffix */
     const char *tokenizer, *lora[2];
     const char *pictures, *prompt;
     bool logprobs;
+    bool f16; /* the tokens are those of the weights unrounded */
 } variant;
 
 #define CAPTION .pictures = "a", .prompt = "caption en"
@@ -110,7 +120,7 @@ static const variant variants[] = {
     {TINY "pg2", TINY "pg2/golden.safetensors", "b.", "", .pictures = "b", .prompt = "detect cat ; dog", .logprobs = true},
     {TINY "pg2", TINY "pg2/golden.safetensors", "two.", "", .pictures = "ab", .prompt = "answer en how many cats?", .logprobs = true},
     {TINY "pg1-bf16-sharded", TINY "pg1/golden.safetensors", "", "_bf16_weights", CAPTION, .tokenizer = TINY "pg1"},
-    {TINY "pg1-f16-new-names", TINY "pg1/golden.safetensors", "", "", CAPTION, .tokenizer = TINY "pg1"},
+    {TINY "pg1-f16-new-names", TINY "pg1/golden.safetensors", "", "_f16_weights", CAPTION, .tokenizer = TINY "pg1", .f16 = true},
     {TINY "pg1.npz", TINY "pg1/golden.safetensors", "", "", CAPTION, .tokenizer = TINY "pg1", .logprobs = true},
     {TINY "pg1.npz", TINY "pg1/golden.safetensors", "b.", "", .pictures = "b", .prompt = "detect cat ; dog", .tokenizer = TINY "pg1/tokenizer.model"},
     {TINY "pg2.bf16.npz", TINY "pg2/golden.safetensors", "", "_bf16_weights", CAPTION, .tokenizer = TINY "pg2"},
@@ -154,7 +164,7 @@ static void check_variant(const variant *v, const char *level)
     pali_error err = {0};
     pl_tensor_file *golden = pl_safetensors_open(v->golden, &err);
     assert_non_null(golden);
-    const pl_load_options options = {.tokenizer = v->tokenizer, .vision = strcmp(v->path, TINY "pg2-text.gguf") == 0   ? TINY "pg2-mmproj.gguf"
+    const pl_load_options options = {PREPROCESS, .tokenizer = v->tokenizer, .vision = strcmp(v->path, TINY "pg2-text.gguf") == 0   ? TINY "pg2-mmproj.gguf"
                                                                           : strcmp(v->path, TINY "pg1-text.gguf") == 0 ? TINY "pg1-mmproj.gguf"
                                                                                                                        : NULL,
                                      .lora = v->lora, .lora_count = v->lora[1] ? 2 : v->lora[0] ? 1 : 0};
@@ -166,19 +176,17 @@ static void check_variant(const variant *v, const char *level)
     tiny_images(&tiny, v->pictures);
     tiny_ask(&tiny, v->prompt, 24);
     size_t count = 0, logit_count = 0;
-    const int32_t *tokens = named(golden, v, "tokens", v->suffix, &count);
+    const int32_t *tokens = named(golden, v, "tokens", v->f16 ? "" : v->suffix, &count);
     assert_true(count == 24);
     for (size_t i = 0; i < tiny.timeline.tokens.count; i++)
         if (tiny.timeline.tokens.data[i] != tokens[i])
             fail_msg("%s (%s): token %zu: found %d, expected %d", v->path, v->prefix, i, tiny.timeline.tokens.data[i], tokens[i]);
     if (tiny.timeline.ending != PL_ENDING_EOS)
         assert_int_equal(tiny.timeline.tokens.count, 24);
-    /* Files of rounded weights state their own logits, where they have any. f16 rounds them once more. */
     const float *logits = named(golden, v, "logits", v->suffix, &logit_count);
     const double error = relative_error(first.values, logits, pl_min(logit_count, first.count));
-    const double allowed = strstr(v->path, "f16-new") ? 2e-3 : TOLERANCE;
-    if (!(error <= allowed))
-        fail_msg("%s (%s): logits: relative error %.3g, expected at most %.3g", v->path, v->prefix, error, allowed);
+    if (!(error <= TOLERANCE))
+        fail_msg("%s (%s): logits: relative error %.3g, expected at most %.3g", v->path, v->prefix, error, TOLERANCE);
     if (v->logprobs) {
         const float *logprobs = named(golden, v, "logprobs", "", &count);
         for (size_t i = 0; i < tiny.timeline.tokens.count; i++)
@@ -205,26 +213,23 @@ static void test_big_vision(void **state)
     pl_tensor_file *golden = pl_safetensors_open(TINY "big_vision.safetensors", &err);
     assert_non_null(golden);
     static const struct {
-        const char *path, *tokenizer, *golden, *pictures, *prompt;
+        const char *path, *tokenizer, *golden;
     } cases[] = {
-        {TINY "pg1.npz", TINY "pg1", "pg1.bv_logits", "a", "caption en"},
-        {TINY "pg1.npz", TINY "pg1", "pg1.b.bv_logits", "b", "detect cat ; dog"},
-        {TINY "pg1.npz", TINY "pg1", "pg1.two.bv_logits", "ab", "answer en how many cats?"},
-        {TINY "pg2.bf16.npz", TINY "pg2", "pg2.bv_logits_bf16_weights", "a", "caption en"},
-        {TINY "pg2.bf16.npz", TINY "pg2", "pg2.b.bv_logits_bf16_weights", "b", "detect cat ; dog"},
-        {TINY "pg2.bf16.npz", TINY "pg2", "pg2.two.bv_logits_bf16_weights", "ab", "answer en how many cats?"},
+        {TINY "pg1.npz", TINY "pg1", "pg1.bv_logits"},
+        {TINY "pg2", NULL, "pg2.bv_logits"},
+        {TINY "pg2.bf16.npz", TINY "pg2", "pg2.bv_logits_bf16_weights"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         /* The first logits of big_vision's decoding never pass the final cap (model.md, 4.6). */
-        const pl_load_options options = {.tokenizer = cases[i].tokenizer, .no_final_softcap = true};
+        const pl_load_options options = {PREPROCESS, .tokenizer = cases[i].tokenizer, .no_final_softcap = true};
         tiny_model tiny;
         last_logits first = {.count = 0};
         size_t count = 0;
         tiny_open(&tiny, cases[i].path, &options, NULL, 2);
         tiny.engine.trace = keep_first_logits;
         tiny.engine.trace_context = &first;
-        tiny_images(&tiny, cases[i].pictures);
-        tiny_ask(&tiny, cases[i].prompt, 1);
+        tiny_images(&tiny, "a");
+        tiny_ask(&tiny, "caption en", 1);
         const float *logits = golden_values(golden, cases[i].golden, &count);
         const double error = relative_error(first.values, logits, pl_min(count, first.count));
         print_message("%-34s %.1e\n", cases[i].golden, error);
