@@ -171,15 +171,19 @@ static pali_status open_tokenizer(pl_paligemma *model, const char *path, pali_er
     return PALI_OK;
 }
 
-/* Ids without a piece, and the image placeholder, are rows that nobody trained as answers. */
+/*
+ * Ids without a piece (or with one that a GGUF only fills rows with), and the
+ * image placeholder, are rows that nobody trained as answers.
+ */
 static pali_status ban_ids(pl_paligemma *model, pali_error *err)
 {
     const size_t rows = model->config.text.vocabulary, pieces = pl_tokenizer_count(model->tokenizer);
     model->banned = pl_new(rows, 1, "vocabulary", err);
     if (!model->banned)
         return PALI_MEMORY;
-    for (size_t id = pieces; id < rows; id++)
-        model->banned[id] = 1;
+    const uint8_t *types = pl_tokenizer_vocabulary(model->tokenizer)->types;
+    for (size_t id = 0; id < rows; id++)
+        model->banned[id] = id >= pieces || types[id] == PL_PIECE_UNUSED;
     const int64_t placeholders[2] = {pl_tokenizer_special(model->tokenizer)->image, model->config.image_id};
     for (size_t i = 0; i < 2; i++)
         if (placeholders[i] >= 0 && (size_t)placeholders[i] < rows)
