@@ -1,10 +1,10 @@
 /* pali_eval: rows in order through the public calls, one session for all. */
+#include "base/clock.h"
 #include "base/file.h"
 #include "eval/report.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <pali/eval.h>
@@ -15,13 +15,6 @@ typedef struct measurement {
     pl_eval_rows rows;
     pl_eval_report report;
 } measurement;
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 /* Hours of work should not end at a folder that cannot be written. */
 static pali_status check_writable(const char *path, pali_error *err)
@@ -101,7 +94,7 @@ static pali_status measure_rows(measurement *m, const char *path, pali_error *er
 static char *measure(measurement *m, pali_model *model, const char *path, pali_error *err)
 {
     const pali_eval_options *const options = m->options;
-    const double started = now();
+    const double started = pl_now();
     if (options->predictions && check_writable(options->predictions, err) != PALI_OK)
         return NULL;
     if (pl_eval_rows_read(path, options->limit, &m->rows, err) != PALI_OK)
@@ -109,7 +102,7 @@ static char *measure(measurement *m, pali_model *model, const char *path, pali_e
     m->session = pali_session_new(model, NULL, err);
     if (!m->session || measure_rows(m, path, err) != PALI_OK)
         return NULL;
-    char *const metrics = pl_eval_report_json(&m->report, now() - started, err);
+    char *const metrics = pl_eval_report_json(&m->report, pl_now() - started, err);
     if (!metrics || !options->predictions)
         return metrics;
     if (pl_file_write(options->predictions, m->report.predictions.data, m->report.predictions.length, err) == PALI_OK)

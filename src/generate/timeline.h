@@ -6,6 +6,7 @@
 #ifndef PL_GENERATE_TIMELINE_H
 #define PL_GENERATE_TIMELINE_H
 
+#include "base/clock.h"
 #include "generate/sampler.h"
 #include "model/paligemma.h"
 #include "text/detokenizer.h"
@@ -105,8 +106,5 @@ pali_status pl_step(pl_timeline *const *timelines, size_t n, pali_error *err);
  * (new) and their number into *count. The timeline's question is abandoned.
  */
 pali_status pl_score(pl_timeline *timeline, const char *prompt, const char *suffix, float **logprobs, size_t *count, pali_error *err);
-
-/* Seconds on a clock that only moves forward. */
-double pl_now(void);
 
 #endif
