@@ -93,7 +93,9 @@ static char *find_in_cache(const char *name, pali_error *err)
                                : pl_format(err, "%s/models--google--%s", cache, name);
     char *snapshot = NULL;
     if (repository && !pl_is_folder(repository)) {
-        pl_fail(err, PALI_MODEL, "%s: no such file or folder, and not in the Hugging Face cache %s; fetch it with: hf download %s%s", name, cache, slash ? "" : "google/", name);
+        const char *owner = slash ? "" : "google/";
+        pl_fail(err, PALI_MODEL, "%s: no such file or folder, and not in the Hugging Face cache %s; accept its licence at https://huggingface.co/%s%s, then: hf download %s%s", name,
+                cache, owner, name, owner, name);
     } else if (repository) {
         snapshot = snapshot_of(repository, err);
         if (!snapshot || !pl_is_folder(snapshot)) {

@@ -241,6 +241,7 @@ static void test_names(void **state)
     setenv("HF_HUB_CACHE", in_folder("hub"), 1);
     assert_null(pl_model_find("google/tiny-224", &err));
     assert_int_equal(err.status, PALI_MODEL);
+    assert_non_null(strstr(err.message, "accept its licence at https://huggingface.co/google/tiny-224"));
     assert_non_null(strstr(err.message, "hf download google/tiny-224"));
     for (size_t i = 0; i < sizeof steps / sizeof *steps; i++)
         assert_true(mkdir(in_folder(steps[i]), 0700) == 0 || errno == EEXIST);
