@@ -148,13 +148,13 @@ static void dispose(gif_reader *reader)
     reader->restore = NULL;
 }
 
-/* Draws one row of indices at the frame's row y. */
+/* Draws one row of indices at the frame's row y; under the first frame the canvas has the transparent colour. */
 static void draw_row(gif_reader *reader, size_t y)
 {
     if (y >= reader->box.height)
         return;
     unsigned char *to = canvas_at(reader, reader->box.x, reader->box.y + y);
-    if (reader->frame == 0 || reader->transparent < 0) {
+    if (reader->transparent < 0) {
         pl_palette_to_rgb(reader->row, reader->box.width, (const unsigned char(*)[3])reader->palette, to);
         return;
     }

@@ -209,6 +209,8 @@ def make_webp():
     add("exif6.webp", encode(rgb, "WEBP", quality=70, exif=b"Exif\0\0" + tiff_orientation(6)))
     add("exif_bare7.webp", encode(rgb, "WEBP", quality=70, exif=tiff_orientation(7, big=True)))
     add("xmp4.webp", encode(rgb, "WEBP", quality=70, xmp=xmp(4)))
+    nothing = b"II*\0\x08\0\0\0\0\0\0\0\0\0\0"  # no tag, and an odd length
+    add("xmp3_odd.webp", encode(rgb, "WEBP", quality=70, exif=nothing, xmp=xmp(3)))
     frames = [Image.fromarray(scene(seed=s)) for s in (1, 2, 3)]
     add_frames("animated.webp", encode(frames[0], "WEBP", save_all=True, append_images=frames[1:], lossless=True))
     clear = [Image.fromarray(np.roll(rgba, 5 * i, axis=1)) for i in range(4)]
@@ -268,6 +270,9 @@ def make_gif():
     add("offset_transparent.gif", gif([gif_frame(part, bits, at=(6, 4), transparent=9)], bits, first))
     add("outside.gif", gif([gif_frame(whole, bits, at=(5, 7))], bits, first, size=(20, 10)))
     add("photo.gif", encode(scene(), "GIF"))
+    # Enough different strings to fill the table of 4096 codes more than once.
+    noise = np.random.default_rng(9).integers(0, 256, (90, 110), dtype=np.uint8)
+    add("noise.gif", encode(Image.fromarray(noise).quantize(256), "GIF"))
     for disposal in (0, 1, 2, 3):
         clip = [
             gif_frame(whole, bits, disposal=disposal),
