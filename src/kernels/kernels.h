@@ -5,10 +5,9 @@
  *
  * Matrix products work on panels: `panel_columns` outputs of a weight matrix
  * (rows of W [N, K]) packed as float [K][panel_columns], so that one product
- * serves every weight type. Each output element is one chain of fused
- * multiply-adds over k in rising order, starting from what is accumulated to:
- * a row gets the same bits alone and in a batch, with k whole and in pieces,
- * and on every level. gemv adds in an order of its level, which depends on k
+ * serves every weight type. Each output element is summed in one fixed order
+ * over k: a row gets the same bits alone and in a batch, with k whole and cut
+ * between slices, and on every level. gemv adds in an order of its level, which depends on k
  * only. A NaN or infinity among the inputs leaves a value that is not finite.
  * Weights may lie at any address, floats are aligned to 4 bytes; k may be 0.
  */
@@ -34,8 +33,11 @@ typedef void pl_pack_columns_fn(size_t columns, size_t k, const float *b, size_t
 
 /*
  * c[m][n] = (accumulate ? c[m][n] : 0) + sum over k of a[m][k] * panel[k][n],
- * a [m, k] and c [m, n] with strides in floats, n <= panel_columns.
+ * a [m, k] and c [m, n] with strides in floats, n <= panel_columns. Sums run
+ * over slices of PL_SUM_SLICE values of k, each a chain from zero that is then
+ * added to c: long chains would lose bits that published code keeps.
  */
+enum { PL_SUM_SLICE = 256 }; /* a multiple of every quantised block */
 typedef void pl_gemm_fn(size_t m, size_t n, size_t k, const float *a, size_t a_stride, const float *panel, float *c, size_t c_stride, bool accumulate);
 
 /*

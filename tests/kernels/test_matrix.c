@@ -1,5 +1,5 @@
 /*
- * The panel product to the bit: every level must equal the chain of fused
+ * The panel product to the bit: every level must equal the chains of fused
  * multiply-adds that the contract names, at every number of rows and columns,
  * with k whole and in pieces.
  */
@@ -13,10 +13,14 @@ static void expect_gemm(const pl_kernels *t, size_t m, size_t n, size_t k, const
 {
     for (size_t i = 0; i < m; i++) {
         for (size_t j = 0; j < n; j++) {
-            float sum = accumulate ? c[i * c_stride + j] : 0;
-            for (size_t p = 0; p < k; p++)
-                sum = fmaf(a[i * a_stride + p], panel[p * t->panel_columns + j], sum);
-            c[i * c_stride + j] = sum;
+            float total = accumulate ? c[i * c_stride + j] : 0;
+            for (size_t slice = 0; slice < k; slice += PL_SUM_SLICE) {
+                float sum = 0;
+                for (size_t p = slice; p < k && p < slice + PL_SUM_SLICE; p++)
+                    sum = fmaf(a[i * a_stride + p], panel[p * t->panel_columns + j], sum);
+                total += sum;
+            }
+            c[i * c_stride + j] = total;
         }
     }
 }
@@ -33,10 +37,10 @@ static void check_gemm_size(const pl_kernels *t, size_t m, size_t n, size_t k, b
     edge_free_all();
 }
 
-/* A row alone, and k in two pieces, give the bits of the whole. */
+/* A row alone, and k in two pieces cut between slices, give the bits of the whole. */
 static void check_gemm_pieces(const pl_kernels *t)
 {
-    enum { M = 20, K = 1152, PIECE = 588 };
+    enum { M = 20, K = 1152, PIECE = 2 * PL_SUM_SLICE };
     const size_t n = t->panel_columns;
     const float *const a = edge_floats(M * K), *const panel = edge_floats(K * n);
     float *const whole = edge_floats(M * n), *const part = edge_floats(M * n);

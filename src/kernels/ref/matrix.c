@@ -71,14 +71,18 @@ static void pl_pack_columns_ref(size_t columns, size_t k, const float *b, size_t
 static void pl_gemm_ref(size_t m, size_t n, size_t k, const float *a, size_t a_stride, const float *panel, float *c, size_t c_stride, bool accumulate)
 {
     for (size_t i = 0; i < m; i++) {
-        float sum[COLUMNS] = {0};
-        for (size_t j = 0; accumulate && j < n; j++)
-            sum[j] = c[i * c_stride + j];
-        for (size_t p = 0; p < k; p++)
+        float *const row = c + i * c_stride;
+        for (size_t j = 0; !accumulate && j < n; j++)
+            row[j] = 0;
+        for (size_t slice = 0; slice < k; slice += PL_SUM_SLICE) {
+            const size_t end = k - slice < PL_SUM_SLICE ? k : slice + PL_SUM_SLICE;
+            float sum[COLUMNS] = {0};
+            for (size_t p = slice; p < end; p++)
+                for (size_t j = 0; j < n; j++)
+                    sum[j] = fmaf(a[i * a_stride + p], panel[p * COLUMNS + j], sum[j]);
             for (size_t j = 0; j < n; j++)
-                sum[j] = fmaf(a[i * a_stride + p], panel[p * COLUMNS + j], sum[j]);
-        for (size_t j = 0; j < n; j++)
-            c[i * c_stride + j] = sum[j];
+                row[j] += sum[j];
+        }
     }
 }
 

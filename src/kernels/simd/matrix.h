@@ -1,15 +1,15 @@
 /*
  * Packing, the panel product and the matrix-vector product, once for every
  * instruction set. A product step keeps PRODUCT_ROWS rows of one or two
- * vectors of sums in registers; k runs in pieces whose panel stays in cache.
+ * vectors of sums in registers; k runs in slices whose panel stays in cache.
  */
 #ifndef PL_KERNELS_SIMD_MATRIX_H
 #define PL_KERNELS_SIMD_MATRIX_H
 
 #include <string.h>
 
-/* A panel is two vectors wide; PIECE values of k of it take 128 KiB (AVX-512) of the second cache. */
-enum { PANEL = 2 * VF, PIECE = 1024 };
+/* A panel is two vectors wide. */
+enum { PANEL = 2 * VF };
 
 /* Streams of weight rows that a matrix-vector product reads side by side, and how many bytes ahead it asks for. */
 enum { STREAMS = 4, AHEAD = 1024 };
@@ -85,7 +85,7 @@ ALWAYS_INLINE void product(size_t rows, size_t vectors, size_t last, size_t k, c
     for (size_t r = 0; r < rows; r++) {
         UNROLL
         for (size_t v = 0; v < vectors; v++)
-            sum[r][v] = accumulate ? take(c + r * c_stride + v * VF, v + 1 < vectors ? VF : last, 0) : vf_zero();
+            sum[r][v] = vf_zero();
     }
     for (size_t p = 0; p < k; p++) {
         vf b[2];
@@ -103,12 +103,15 @@ ALWAYS_INLINE void product(size_t rows, size_t vectors, size_t last, size_t k, c
     UNROLL
     for (size_t r = 0; r < rows; r++) {
         UNROLL
-        for (size_t v = 0; v < vectors; v++)
-            put(c + r * c_stride + v * VF, v + 1 < vectors ? VF : last, sum[r][v]);
+        for (size_t v = 0; v < vectors; v++) {
+            float *const to = c + r * c_stride + v * VF;
+            const size_t n = v + 1 < vectors ? VF : last;
+            put(to, n, accumulate ? vf_add(take(to, n, 0), sum[r][v]) : sum[r][v]);
+        }
     }
 }
 
-/* All m rows over one piece of k. */
+/* All m rows over one slice of k. */
 ALWAYS_INLINE void product_rows(size_t vectors, size_t last, size_t m, size_t k, const float *a, size_t a_stride, const float *panel, float *c, size_t c_stride, bool accumulate)
 {
     while (m > 0) {
@@ -135,12 +138,12 @@ static void PL_SIMD(gemm)(size_t m, size_t n, size_t k, const float *a, size_t a
 {
     size_t p = 0;
     do { /* once for k = 0 */
-        const size_t piece = k - p < PIECE ? k - p : PIECE;
+        const size_t slice = k - p < PL_SUM_SLICE ? k - p : PL_SUM_SLICE;
         if (n <= VF)
-            product_rows(1, n, m, piece, a + p, a_stride, panel + p * PANEL, c, c_stride, accumulate);
+            product_rows(1, n, m, slice, a + p, a_stride, panel + p * PANEL, c, c_stride, accumulate);
         else
-            product_rows(2, n - VF, m, piece, a + p, a_stride, panel + p * PANEL, c, c_stride, accumulate);
-        p += piece;
+            product_rows(2, n - VF, m, slice, a + p, a_stride, panel + p * PANEL, c, c_stride, accumulate);
+        p += slice;
         accumulate = true;
     } while (p < k);
 }
@@ -215,20 +218,20 @@ ALWAYS_INLINE void dot_rows(const coding type, pl_unpack_fn *rest, size_t rows, 
 }
 
 /*
- * The rows are cut into STREAMS equal pieces that are read side by side: each
+ * The rows are cut into STREAMS equal slices that are read side by side: each
  * is one long stream that the processor's own prefetching follows across the
  * ends of rows (1.4 to 1.8 times as fast as neighbouring rows at K = 2048).
  */
 ALWAYS_INLINE void gemv_rows(const coding type, pl_unpack_fn *rest, size_t rows, size_t k, const unsigned char *w, size_t row_bytes, const float *x, float *y, bool accumulate)
 {
-    const size_t piece = rows / STREAMS;
+    const size_t slice = rows / STREAMS;
     float dots[STREAMS];
-    for (size_t i = 0; i < piece; i++) {
-        dot_rows(type, rest, STREAMS, piece * row_bytes, k, w + i * row_bytes, x, dots);
+    for (size_t i = 0; i < slice; i++) {
+        dot_rows(type, rest, STREAMS, slice * row_bytes, k, w + i * row_bytes, x, dots);
         for (size_t s = 0; s < STREAMS; s++)
-            y[s * piece + i] = (accumulate ? y[s * piece + i] : 0) + dots[s];
+            y[s * slice + i] = (accumulate ? y[s * slice + i] : 0) + dots[s];
     }
-    for (size_t r = STREAMS * piece; r < rows; r++) {
+    for (size_t r = STREAMS * slice; r < rows; r++) {
         dot_rows(type, rest, 1, 0, k, w + r * row_bytes, x, dots);
         y[r] = (accumulate ? y[r] : 0) + dots[0];
     }

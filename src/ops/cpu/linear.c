@@ -9,7 +9,7 @@
 #include <string.h>
 
 enum {
-    K_SLICE = 256,      /* a panel of a slice is 16 to 64 KiB: it stays in L1 or L2 */
+    K_SLICE = PL_SUM_SLICE, /* a panel of a slice is 16 to 32 KiB: it stays in L1 or L2 */
     PANELS = 4,         /* panels a task packs at once */
     ROW_BLOCK = 128,    /* rows that go through these panels while they are in L2 */
     FEW_ROWS = 4,       /* up to here weights are streamed unpacked */
