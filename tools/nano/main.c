@@ -1,7 +1,8 @@
 /* main.c - pali-scenes: writes scenes as a folder of pictures with rows.jsonl, or as a raw stream for training.
  *
  * The stream is, for each scene: 4 bytes "SCN1", then width, height and the length of the text as 32-bit little-endian
- * integers, the pixels [height, width, 3], and the text: lines of task, prefix and suffix separated by tabs. */
+ * integers, the pixels [height, width, 3], and the text: lines of task, prefix and suffix separated by tabs. With
+ * --labels it writes, for the same scenes, scene_label [GRID, GRID] of seven bytes each and no pictures. */
 #define _POSIX_C_SOURCE 200809L
 
 #include "scenes.h"
@@ -12,16 +13,19 @@
 #include <string.h>
 #include <sys/stat.h>
 
+enum { MAX_GRID = 64 };
+
 typedef struct arguments {
     scene_options scene;
     uint64_t seed, start, count;
     int held_out;
+    int labels;         /* grid side; not 0: write labels instead of pictures */
     const char *folder; /* NULL: stream on stdout */
 } arguments;
 
 static void usage(FILE *const out)
 {
-    fputs("usage: pali-scenes (--out FOLDER | --stream) [options]\n"
+    fputs("usage: pali-scenes (--out FOLDER | --stream | --labels GRID) [options]\n"
           "  --seed N --start N --count N    which scenes (1, 0, 100)\n"
           "  --held-out                      scenes that training never sees\n"
           "  --kind mix|shapes|word          what they show (mix)\n"
@@ -46,6 +50,8 @@ static int parse(const int argc, char **const argv, arguments *const a)
             return -1;
         else if (!strcmp(name, "--out"))
             a->folder = argv[++i];
+        else if (!strcmp(name, "--labels"))
+            a->labels = atoi(argv[++i]);
         else if (!strcmp(name, "--seed"))
             a->seed = strtoull(argv[++i], NULL, 10);
         else if (!strcmp(name, "--start"))
@@ -64,7 +70,16 @@ static int parse(const int argc, char **const argv, arguments *const a)
     }
     const int lo = a->scene.min_side, hi = a->scene.max_side;
     const int sizes_fit = lo >= 0 && lo <= 4096 && hi >= 0 && hi <= 4096 && (lo ? lo : 104) <= (hi ? hi : 480);
-    return stream == !a->folder && sizes_fit && (!lo || lo >= 32) ? 0 : -1;
+    const int one_output = stream + !!a->folder + (a->labels > 0 && a->labels <= MAX_GRID) == 1;
+    return one_output && sizes_fit && (!lo || lo >= 32) ? 0 : -1;
+}
+
+static int write_labels(const scene *const s, const int grid)
+{
+    scene_label labels[MAX_GRID * MAX_GRID];
+    const size_t count = (size_t)grid * grid;
+    scene_mark(s, grid, labels);
+    return fwrite(labels, sizeof labels[0], count, stdout) == count ? 0 : -1;
 }
 
 static int put_u32(const uint32_t v, FILE *const out)
@@ -115,6 +130,10 @@ static int run(const arguments *const a, FILE *const jsonl)
         scene s;
         scene_row rows[SCENE_MAX_ROWS];
         scene_make(&s, &a->scene, a->seed, i, a->held_out);
+        if (a->labels) {
+            status = write_labels(&s, a->labels);
+            continue;
+        }
         scene_draw(&s, rgb);
         const int count = scene_ask(&s, i, rows);
         if (jsonl) {

@@ -125,6 +125,17 @@ void scene_draw(const scene *s, uint8_t *rgb);
 /* Writes up to SCENE_MAX_ROWS questions with their answers and returns how many. `seed` picks among many possible ones. */
 int scene_ask(const scene *s, uint64_t seed, scene_row rows[SCENE_MAX_ROWS]);
 
+/* What stands at one patch. */
+typedef struct scene_label {
+    uint8_t what;               /* 0 nothing, 1 .. 7 a shape, 8 .. 33 a letter */
+    uint8_t color;              /* 0 nothing, 1 .. 8 */
+    uint8_t box[4];             /* y1 x1 y2 x2 of that shape or letter, 255 is the far side of the picture */
+    uint8_t part;               /* how much of the patch it covers, per cent */
+} scene_label;
+
+/* Writes labels [grid, grid] for a picture squashed to grid x grid patches. */
+void scene_mark(const scene *s, int grid, scene_label *labels);
+
 /* Names; static text. */
 const char *scene_shape_name(scene_shape shape);
 const char *scene_shape_plural(scene_shape shape);
