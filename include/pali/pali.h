@@ -73,7 +73,7 @@ typedef struct pali_model_options {
     const char *cpu;             /* kernel level: "ref", "avx2", "avx512"; NULL: the best here, or PALI_CPU */
     const char *tokenizer;       /* tokenizer.json, tokenizer.model or a folder; NULL: beside the weights */
     const char *vision;          /* GGUF file with the vision tower ("mmproj"); NULL: beside a text-only GGUF */
-    const char *preprocess;      /* "hf", "big_vision[:antialias|plain|notebook]"; NULL: what the checkpoint wants */
+    const char *preprocess;      /* "hf[:pillow13]", "big_vision[:antialias|plain|notebook|video]"; NULL: what the checkpoint wants */
     const char *type;            /* convert weight matrices at load to "f32" or "bf16"; NULL: as they are */
     const char *const *lora;     /* PEFT adapter folders, each "FOLDER" or "FOLDER:scale" */
     size_t lora_count;
@@ -149,7 +149,7 @@ typedef struct pali_ask_options {
     uint64_t seed;         /* of sampling; the same seed gives the same answer */
     bool logprobs;         /* keep the log-probability of each token */
     bool special;          /* control tokens written in the prompt are taken as such */
-    const char *start;     /* text the answer is made to begin with, or NULL */
+    const char *start;     /* text the answer is made to begin with, or NULL; in its text, not among its tokens */
     pali_text_fn *on_text; /* streaming; NULL: none */
     void *on_text_context;
 } pali_ask_options;
