@@ -2,14 +2,14 @@
 # Remakes models/nano and tests/data/nano from nothing: generator, pool, vocabulary, training, packing, scores, goldens.
 # usage: tools/nano/make.sh WORK_FOLDER
 # Needs a C compiler, libjpeg, libpng, a word list, and Python with torch, transformers, sentencepiece, pillow, numpy,
-# safetensors, protobuf. About an hour and a half of two processor cores and 5 GB of disk in WORK_FOLDER.
+# safetensors, protobuf. About half an hour of two processor cores and 5 GB of disk in WORK_FOLDER.
 set -eu
 
 PYTHON=${PYTHON:-python3}
 CC=${CC:-cc}
 WORDS=${WORDS:-/usr/share/dict/words}
-MINUTES=${MINUTES:-110} # processor minutes of training, both processes together
-WALL=${WALL:-1000000}   # and at most so many minutes on the clock
+MINUTES=${MINUTES:-38}  # processor minutes of training, both processes together
+WALL=${WALL:-1000000} # and at most so many minutes on the clock
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
 work=${1:?usage: make.sh WORK_FOLDER}

@@ -122,7 +122,7 @@ void scene_make(scene *s, const scene_options *options, uint64_t seed, uint64_t 
 /* Draws into rgb, [height, width, 3] bytes, without JPEG loss. */
 void scene_draw(const scene *s, uint8_t *rgb);
 
-/* Writes up to SCENE_MAX_ROWS questions with their answers and returns how many. `seed` picks among many possible ones. */
+/* Writes up to SCENE_MAX_ROWS questions with their answers and returns how many. `seed` picks among the possible. */
 int scene_ask(const scene *s, uint64_t seed, scene_row rows[SCENE_MAX_ROWS]);
 
 /* What stands at one patch. */

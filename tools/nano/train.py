@@ -320,7 +320,8 @@ def main():
         save(model, a.out)
         record = {"cpu_minutes": round(cpu, 1), "wall_minutes": round(wall, 1), "steps": step,
                   "text_steps": text_steps, "batch": a.pictures, "tower_batch": a.tower_pictures, "pictures": seen,
-                  "torch": torch.__version__, "pool": len(pool), "rate": a.rate, "parameters": nano.parameter_count(model), "optimizer": "AdamW" if a.adamw else "Muon and AdamW"}
+                  "torch": torch.__version__, "pool": len(pool), "rate": a.rate,
+                  "parameters": nano.parameter_count(model), "optimizer": "AdamW" if a.adamw else "Muon and AdamW"}
         with open(os.path.join(a.out, "training.json"), "w") as file:
             json.dump(record, file, indent=2)
         print(json.dumps(record))
