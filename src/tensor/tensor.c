@@ -8,11 +8,17 @@
 
 bool pl_tensor_count(const pl_tensor *tensor, size_t *count)
 {
-    *count = 1;
-    for (size_t i = 0; i < tensor->rank; i++)
-        if (!pl_mul(*count, tensor->shape[i], count))
-            return false;
-    return true;
+    size_t product = 1;
+    bool fits = true;
+    *count = 0;
+    for (size_t i = 0; i < tensor->rank; i++) {
+        if (tensor->shape[i] == 0) /* empty, however large the other axes */
+            return true;
+        fits = fits && pl_mul(product, tensor->shape[i], &product);
+    }
+    if (fits)
+        *count = product;
+    return fits;
 }
 
 bool pl_tensor_bytes(const pl_tensor *tensor, size_t *bytes)

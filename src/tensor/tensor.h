@@ -16,7 +16,7 @@ typedef struct pl_tensor {
     const void *data;          /* borrowed; [count] values of dtype, row-major without gaps */
 } pl_tensor;
 
-/* The number of values, and of bytes; false where the product does not fit. */
+/* The number of values (0 when it does not fit), and of bytes; false where the product does not fit. */
 bool pl_tensor_count(const pl_tensor *tensor, size_t *count);
 bool pl_tensor_bytes(const pl_tensor *tensor, size_t *bytes);
 

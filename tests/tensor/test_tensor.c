@@ -84,8 +84,13 @@ static void counts_and_bytes_of_tensors(void **state)
     const pl_tensor empty = {.dtype = PL_F32, .rank = 2, .shape = {0, 8}};
     assert_true(pl_tensor_count(&empty, &n) && n == 0);
     assert_true(pl_tensor_bytes(&empty, &n) && n == 0);
+    /* No bytes, so that a file may claim it; the product of the first two axes comes round to 2^33. */
+    const pl_tensor wrapping = {.dtype = PL_F32, .rank = 3, .shape = {(size_t)1 << 33, ((size_t)1 << 31) + 1, 0}};
+    assert_true(pl_tensor_count(&wrapping, &n) && n == 0);
+    assert_true(pl_tensor_bytes(&wrapping, &n) && n == 0);
     const pl_tensor huge = {.dtype = PL_U8, .rank = 3, .shape = {(size_t)1 << 31, (size_t)1 << 31, 4}};
     assert_false(pl_tensor_count(&huge, &n));
+    assert_int_equal(n, 0);
     assert_false(pl_tensor_bytes(&huge, &n));
     const pl_tensor wide = {.dtype = PL_F64, .rank = 2, .shape = {(size_t)1 << 31, (size_t)1 << 31}}; /* counts, but has no bytes */
     assert_true(pl_tensor_count(&wide, &n) && n == (size_t)1 << 62);
