@@ -72,7 +72,7 @@ static pali_status read_config(adapter *a, pali_error *err)
     return PALI_OK;
 }
 
-/* Does a key of rank_pattern or alpha_pattern name this module? A suffix or a regular expression, as PEFT has it. */
+/* Does a key of alpha_pattern name this module? A suffix or a regular expression, as PEFT has it. */
 static bool pattern_names(const char *key, const char *module)
 {
     char expression[512];
@@ -157,6 +157,13 @@ static pali_status check_usable(const pl_named_tensor *named, pali_error *err)
     return PALI_OK;
 }
 
+/* Has the tensor first axis `rows` and rows * columns values? A product that does not fit is no match. */
+static bool is_matrix(const pl_tensor *tensor, size_t rows, size_t columns)
+{
+    size_t count, expected;
+    return tensor->shape[0] == rows && pl_tensor_count(tensor, &count) && pl_mul(rows, columns, &expected) && count == expected;
+}
+
 /* Hangs the pair (A, B) of one module on its weight. */
 static pali_status add_pair(adapter *a, const char *module, const pl_named_tensor *down, const pl_named_tensor *up, pali_error *err)
 {
@@ -169,9 +176,7 @@ static pali_status add_pair(adapter *a, const char *module, const pl_named_tenso
     if (!linear)
         return pl_fail(err, PALI_MODEL, "%s: tensor %s: found module %s, expected a linear layer of the model", down->file, down->name, module);
     const size_t rank = down->tensor.shape[0], out = linear->weight.shape[0], in = linear->weight.shape[1];
-    size_t down_count = 0, up_count = 0;
-    if (!pl_tensor_count(&down->tensor, &down_count) || !pl_tensor_count(&up->tensor, &up_count) || rank == 0 || down_count != rank * in || up->tensor.shape[0] != out ||
-        up_count != rank * out) {
+    if (rank == 0 || !is_matrix(&down->tensor, rank, in) || !is_matrix(&up->tensor, out, rank)) {
         char found_a[96], found_b[96];
         return pl_fail(err, PALI_MODEL, "%s: adapter of %s: found shapes %s and %s, expected [r, %zu] and [%zu, r]", down->file, module,
                        pl_shape_text(down->tensor.shape, down->tensor.rank, found_a), pl_shape_text(up->tensor.shape, up->tensor.rank, found_b), in, out);
@@ -203,8 +208,7 @@ static pali_status replace(adapter *a, const pl_named_tensor *named, const char 
         return status;
     const pl_source source = {.named = named, .data = named->tensor.data, .dtype = named->tensor.dtype, .rows = pl_dim_size(&a->model->config, weight->rows),
                               .columns = pl_dim_size(&a->model->config, weight->columns)};
-    size_t count = 0;
-    if (!pl_tensor_count(&named->tensor, &count) || named->tensor.shape[0] != source.rows || count != source.rows * source.columns) {
+    if (!is_matrix(&named->tensor, source.rows, source.columns)) {
         char found[96];
         return pl_fail(err, PALI_MODEL, "%s: tensor %s: found shape %s, expected [%zu, %zu]", named->file, named->name,
                        pl_shape_text(named->tensor.shape, named->tensor.rank, found), source.rows, source.columns);

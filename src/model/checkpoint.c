@@ -172,13 +172,9 @@ static pali_status wrong_shape(const pl_checkpoint *checkpoint, const pl_entry *
                    pl_shape_text(entry->tensor->tensor.shape, entry->tensor->tensor.rank, found), pl_shape_text(shape, vector ? 1 : 2, expected), of);
 }
 
-pali_status pl_checkpoint_source(const pl_checkpoint *checkpoint, const pl_weight *weight, size_t layer, pl_source *source, pali_error *err)
+pali_status pl_checkpoint_source_of(const pl_checkpoint *checkpoint, const pl_entry *entry, const pl_weight *weight, size_t layer, pl_source *source, pali_error *err)
 {
-    char name[160];
     const pl_config *config = &checkpoint->config;
-    const pl_entry *entry = pl_checkpoint_find(checkpoint, weight, layer);
-    if (!entry)
-        return pl_fail(err, PALI_MODEL, "%s: tensor %s is missing", checkpoint->path, pl_checkpoint_weight_name(checkpoint, weight, layer, name));
     const pl_tensor *tensor = &entry->tensor->tensor;
     if (entry->tensor->problem)
         return pl_fail(err, PALI_MODEL, "%s: tensor %s: %s", entry->tensor->file, entry->tensor->name, entry->tensor->problem);
@@ -206,6 +202,15 @@ pali_status pl_checkpoint_source(const pl_checkpoint *checkpoint, const pl_weigh
     source->heads = rank ? shape[0] : 1;
     source->data += first * pl_dtype_bytes(tensor->dtype);
     return PALI_OK;
+}
+
+pali_status pl_checkpoint_source(const pl_checkpoint *checkpoint, const pl_weight *weight, size_t layer, pl_source *source, pali_error *err)
+{
+    char name[160];
+    const pl_entry *entry = pl_checkpoint_find(checkpoint, weight, layer);
+    if (!entry)
+        return pl_fail(err, PALI_MODEL, "%s: tensor %s is missing", checkpoint->path, pl_checkpoint_weight_name(checkpoint, weight, layer, name));
+    return pl_checkpoint_source_of(checkpoint, entry, weight, layer, source, err);
 }
 
 static pali_status open_folder(pl_checkpoint *checkpoint, pali_error *err)
@@ -289,15 +294,19 @@ static pali_status open_gguf(pl_checkpoint *checkpoint, const char *vision, pali
     return pl_config_from_gguf(&checkpoint->config, checkpoint->files[0], checkpoint->files[1], err);
 }
 
-/* The tensor's rows win over what a configuration says of the vocabulary. */
-static void take_vocabulary(pl_checkpoint *checkpoint)
+/* The tensor's rows win over what a configuration says of the vocabulary. Ids are 32 bits wide. */
+static pali_status take_vocabulary(pl_checkpoint *checkpoint, pali_error *err)
 {
-    for (size_t i = 0; i < pl_weight_count; i++)
-        if (pl_weights[i].rows == PL_DIM_VOCABULARY) {
-            const pl_entry *entry = pl_checkpoint_find(checkpoint, &pl_weights[i], 0);
-            if (entry && !entry->tensor->problem && entry->tensor->tensor.rank == 2)
-                checkpoint->config.text.vocabulary = entry->tensor->tensor.shape[0];
-        }
+    for (size_t i = 0; i < pl_weight_count; i++) {
+        const pl_entry *entry = pl_weights[i].rows == PL_DIM_VOCABULARY ? pl_checkpoint_find(checkpoint, &pl_weights[i], 0) : NULL;
+        if (!entry || entry->tensor->problem || entry->tensor->tensor.rank != 2)
+            continue;
+        const size_t rows = entry->tensor->tensor.shape[0];
+        if (rows < 1 || rows > INT32_MAX)
+            return pl_fail(err, PALI_MODEL, "%s: tensor %s: found %zu rows, expected 1 to %d", entry->tensor->file, entry->tensor->name, rows, INT32_MAX);
+        checkpoint->config.text.vocabulary = rows;
+    }
+    return PALI_OK;
 }
 
 pl_checkpoint *pl_checkpoint_open(const char *path, const char *vision, pali_error *err)
@@ -320,12 +329,12 @@ pl_checkpoint *pl_checkpoint_open(const char *path, const char *vision, pali_err
     }
     if (status == PALI_OK)
         status = build_directory(checkpoint, err);
-    if (status != PALI_OK) {
-        pl_checkpoint_close(checkpoint);
-        return NULL;
-    }
-    take_vocabulary(checkpoint);
-    return checkpoint;
+    if (status == PALI_OK)
+        status = take_vocabulary(checkpoint, err);
+    if (status == PALI_OK)
+        return checkpoint;
+    pl_checkpoint_close(checkpoint);
+    return NULL;
 }
 
 void pl_checkpoint_close(pl_checkpoint *checkpoint)

@@ -59,4 +59,7 @@ const char *pl_checkpoint_weight_name(const pl_checkpoint *checkpoint, const pl_
 /* Finds a weight and checks type and shape against the configuration. */
 pali_status pl_checkpoint_source(const pl_checkpoint *checkpoint, const pl_weight *weight, size_t layer, pl_source *source, pali_error *err);
 
+/* The same for an entry that has been found. */
+pali_status pl_checkpoint_source_of(const pl_checkpoint *checkpoint, const pl_entry *entry, const pl_weight *weight, size_t layer, pl_source *source, pali_error *err);
+
 #endif

@@ -38,35 +38,32 @@ static pali_status parse_type(const char *text, pl_dtype *type, pali_error *err)
     return PALI_OK;
 }
 
-static void count_weight(pl_paligemma *model, const pl_source *source)
+/* Puts one weight in its place and counts it. */
+static pali_status place(pl_paligemma *model, const pl_weight *weight, size_t layer, const pl_source *source, const pl_load_options *options, pl_dtype type, pali_error *err)
 {
     size_t bytes = 0;
-    const pl_tensor tensor = {.dtype = source->dtype, .rank = 1, .shape = {source->rows * source->columns}};
-    pl_tensor_bytes(&tensor, &bytes);
+    pl_dtype_row_bytes(source->dtype, source->rows * source->columns, &bytes);
     model->parameters += source->rows * source->columns;
     model->weight_bytes += bytes;
+    return pl_paligemma_place(model, weight, layer, source, type, options->pool, err);
 }
 
 /* An output matrix of its own, where the checkpoint asks for one. */
-static pali_status place_head(pl_paligemma *model, pali_error *err)
+static pali_status place_head(pl_paligemma *model, const pl_load_options *options, pl_dtype type, pali_error *err)
 {
+    static const pl_weight head = {
+        .part = PL_PART_TEXT, .rows = PL_DIM_VOCABULARY, .columns = PL_DIM_TEXT_WIDTH, .offset = offsetof(pl_gemma, head), .target = PL_TARGET_LINEAR, .pair = -1};
     model->gemma.head = (pl_linear){.weight = model->gemma.embedding};
-    const pl_entry *entry = pl_checkpoint_entry(model->checkpoint, "head.weight");
+    pl_entry *entry = pl_checkpoint_entry(model->checkpoint, "head.weight");
     if (entry)
-        pl_checkpoint_entry(model->checkpoint, "head.weight")->known = true;
+        entry->known = true;
     if (!model->config.untied_head)
         return PALI_OK;
     if (!entry)
         return pl_fail(err, PALI_MODEL, "%s: tensor lm_head.weight is missing, expected as tie_word_embeddings is false", model->checkpoint->path);
-    const pl_tensor *tensor = &entry->tensor->tensor;
-    char found[96];
-    if (entry->tensor->problem)
-        return pl_fail(err, PALI_MODEL, "%s: tensor %s: %s", entry->tensor->file, entry->tensor->name, entry->tensor->problem);
-    if (tensor->rank != 2 || tensor->shape[0] != model->config.text.vocabulary || tensor->shape[1] != model->config.text.width)
-        return pl_fail(err, PALI_MODEL, "%s: tensor %s: found shape %s, expected [%zu, %zu]", entry->tensor->file, entry->tensor->name,
-                       pl_shape_text(tensor->shape, tensor->rank, found), model->config.text.vocabulary, model->config.text.width);
-    model->gemma.head.weight = *tensor;
-    return PALI_OK;
+    pl_source source;
+    const pali_status status = pl_checkpoint_source_of(model->checkpoint, entry, &head, 0, &source, err);
+    return status == PALI_OK ? place(model, &head, 0, &source, options, type, err) : status;
 }
 
 static pali_status place_weights(pl_paligemma *model, const pl_load_options *options, pl_dtype type, pali_error *err)
@@ -79,13 +76,12 @@ static pali_status place_weights(pl_paligemma *model, const pl_load_options *opt
             pl_source source;
             pali_status status = pl_checkpoint_source(model->checkpoint, weight, layer, &source, err);
             if (status == PALI_OK)
-                status = pl_paligemma_place(model, weight, layer, &source, type, options->pool, err);
+                status = place(model, weight, layer, &source, options, type, err);
             if (status != PALI_OK)
                 return status;
-            count_weight(model, &source);
         }
     }
-    return place_head(model, err);
+    return place_head(model, options, type, err);
 }
 
 /* The tokenizer that a GGUF carries. */
@@ -245,6 +241,10 @@ static pali_status load(pl_paligemma *model, const char *path, const pl_load_opt
         status = ban_ids(model, err);
     for (size_t i = 0; status == PALI_OK && i < options->lora_count; i++)
         status = pl_paligemma_add_adapter(model, options->lora[i], err);
+    for (size_t i = 0; i < 2 && model->checkpoint->files[i]; i++)
+        model->copied_bytes += pl_tensor_file_bytes_copied(model->checkpoint->files[i]);
+    for (size_t i = 0; i < model->adapter_count; i++)
+        model->copied_bytes += pl_tensor_file_bytes_copied(model->adapters[i]);
     if (status == PALI_OK)
         read_ahead(model, options);
     return status;

@@ -28,7 +28,7 @@ typedef struct pl_paligemma {
     size_t block_count, block_capacity;
     pl_tensor_file **adapters; /* [adapter_count] owned */
     size_t adapter_count, adapter_capacity;
-    uint64_t copied_bytes;     /* in blocks */
+    uint64_t copied_bytes;     /* in blocks, and by the readers of the files (inflated, not aligned) */
     uint64_t parameters, weight_bytes;
     unsigned char *banned;     /* [vocabulary] owned: 1 for ids that are never an answer */
 } pl_paligemma;

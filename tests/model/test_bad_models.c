@@ -227,7 +227,58 @@ static void test_adapters(void **state)
         lora[0] = folder;
         refuse(cases[i].to, TINY "pg1", &options, cases[i].fragments);
     }
+    /* A rank whose product with the width comes round to the zero values that are there. */
+    static const char wrapping[] =
+        "{\"language_model.model.layers.0.self_attn.q_proj.lora_A.weight\":{\"dtype\":\"F32\",\"shape\":[1152921504606846976,0],\"data_offsets\":[0,0]},"
+        "\"language_model.model.layers.0.self_attn.q_proj.lora_B.weight\":{\"dtype\":\"F32\",\"shape\":[32,0],\"data_offsets\":[0,0]}}";
+    unsigned char file[8 + sizeof wrapping - 1] = {(sizeof wrapping - 1) & 0xff, (sizeof wrapping - 1) >> 8};
+    memcpy(file + 8, wrapping, sizeof wrapping - 1);
+    edit("adapter_config.json", "\"lora_alpha\": \"six\"", "\"lora_alpha\": 6");
+    write_all(in_folder("adapter_model.safetensors"), file, sizeof file);
+    refuse("wrapping rank", TINY "pg1", &options, "q_proj|[r, 32]");
+    unlink(in_folder("adapter_model.safetensors"));
     unlink(in_folder("adapter_config.json"));
+}
+
+/* Adds lm_head.weight, zeros of 4 bytes each, to the model's weights. */
+static void add_head(const char *type)
+{
+    enum { HEAD = 1600 * 32 * 4 };
+    size_t size;
+    uint64_t length;
+    char *bytes = read_all(in_folder("model.safetensors"), &size), entry[128];
+    memcpy(&length, bytes, sizeof length);
+    const size_t data = size - 8 - length;
+    const size_t added = (size_t)snprintf(entry, sizeof entry, "{\"lm_head.weight\":{\"dtype\":\"%s\",\"shape\":[1600,32],\"data_offsets\":[%zu,%zu]},", type, data, data + HEAD) - 1;
+    unsigned char *file = calloc(size + added + HEAD, 1);
+    const uint64_t longer = length + added;
+    memcpy(file, &longer, sizeof longer);
+    memcpy(file + 8, entry, added + 1);
+    memcpy(file + 8 + added + 1, bytes + 9, size - 9); /* without its own bracket */
+    write_all(in_folder("model.safetensors"), file, size + added + HEAD);
+    free(file);
+    free(bytes);
+}
+
+/* An output matrix of its own must meet what every weight must, and is converted as they are. */
+static void test_head(void **state)
+{
+    (void)state;
+    pali_error err = {0};
+    const char *const untied[2] = {"\"ignore_index\": -100", "\"ignore_index\": -100, \"tie_word_embeddings\": false"};
+    copy_model("pg1");
+    edit("config.json", untied[0], untied[1]);
+    add_head("I32");
+    refuse("whole numbers", folder, NULL, "lm_head.weight|i32|floating-point");
+    copy_model("pg1");
+    edit("config.json", untied[0], untied[1]);
+    add_head("F32");
+    pl_paligemma *model = pl_paligemma_open(folder, &(pl_load_options){.type = "bf16"}, &err);
+    if (!model)
+        fail_msg("%s", err.message);
+    assert_int_equal(model->gemma.head.weight.dtype, PL_BF16);
+    assert_ptr_not_equal(model->gemma.head.weight.data, model->gemma.embedding.data);
+    pl_paligemma_close(model);
 }
 
 /* Names: a path, the hub's cache, nano. */
@@ -289,6 +340,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_config),  cmocka_unit_test(test_preprocessor), cmocka_unit_test(test_files),
         cmocka_unit_test(test_tensors), cmocka_unit_test(test_adapters),     cmocka_unit_test(test_names),
+        cmocka_unit_test(test_head),
     };
     return cmocka_run_group_tests_name("bad models", tests, make_folder, remove_folder);
 }
