@@ -165,8 +165,8 @@ typedef enum pali_finish {
 const char *pali_finish_text(pali_finish finish);
 
 typedef struct pali_timings { /* seconds */
-    double preprocess;        /* resizing pictures */
-    double encode;            /* SigLIP and projector */
+    double preprocess;        /* resizing pictures; 0 when they were there already */
+    double encode;            /* SigLIP and projector; likewise */
     double prefill;           /* image and prompt through the decoder, to the first logits */
     double decode;            /* all further steps */
     size_t prompt_tokens;     /* image tokens included */
@@ -196,7 +196,7 @@ void pali_answer_free(pali_answer *answer);
 /* Encodes pictures for the questions that follow. The images are not kept. */
 pali_status pali_session_set_images(pali_session *session, pali_image *const *images, size_t count, pali_error *err);
 
-/* Starts a question about the session's pictures; the work is done by pali_step. */
+/* Starts a question about the session's pictures; the work is done by pali_step. The last answer is forgotten, also on failure. */
 pali_status pali_session_prompt(pali_session *session, const char *prompt, const pali_ask_options *options, pali_error *err);
 
 /*
@@ -214,11 +214,17 @@ pali_answer *pali_session_answer(const pali_session *session, pali_error *err);
 
 /*
  * A second session that goes on from the same pictures and prompt: what has
- * been computed is shared, not copied. The first may go on as well.
+ * been computed is shared, not copied. The first may go on as well. The second
+ * has the question's options too: it draws the same random numbers, and tells
+ * the same on_text. Free with pali_session_free.
  */
 pali_session *pali_session_fork(pali_session *session, pali_error *err);
 
-/* Stops the running question after the current token; may be called from another thread or a signal handler. */
+/*
+ * Stops the running question, which begins with the encoding of its pictures,
+ * after the current token (its first at the earliest); may be called from
+ * another thread or a signal handler. Does nothing to later questions.
+ */
 void pali_session_cancel(pali_session *session);
 
 /*

@@ -121,6 +121,10 @@ pali_status pali_tokenize(const pali_model *model, const char *text, int32_t **i
     pali_status status = pl_need(model, "pali_tokenize", "model", err);
     if (status == PALI_OK)
         status = pl_need(text, "pali_tokenize", "text", err);
+    if (status == PALI_OK)
+        status = pl_need(ids, "pali_tokenize", "ids", err);
+    if (status == PALI_OK)
+        status = pl_need(count, "pali_tokenize", "count", err);
     pl_ids list = {0};
     if (status == PALI_OK)
         status = pl_tokenizer_encode(model->weights->tokenizer, text, strlen(text), PL_TEXT_USER, &list, err);

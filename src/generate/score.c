@@ -69,6 +69,8 @@ pali_status pl_score(pl_timeline *timeline, const char *prompt, const char *suff
     timeline->prompt.count--; /* the end of text is predicted, not read */
     job j = {.timeline = timeline, .given = pictures + before, .targets = timeline->prompt.data + before, .answer = answer};
     j.segment = (pl_segment){.cache = &timeline->cache, .rows = pictures + timeline->prompt.count, .prefix = timeline->prefix};
+    if (timeline->max_positions && j.segment.rows > timeline->max_positions)
+        return pl_fail(err, PALI_INPUT, "score: found %zu positions, expected at most the session's %zu", j.segment.rows, timeline->max_positions);
     status = pl_kv_cache_reserve(&timeline->cache, j.segment.rows, err);
     if (status == PALI_OK)
         status = (j.logprobs = pl_new_raw(answer, sizeof *j.logprobs, "score", err)) ? run(timeline, &j, err) : PALI_MEMORY;

@@ -54,10 +54,9 @@ static void compute(pl_context *ctx, const pl_paligemma *model, batch *b)
 static bool send_text(pl_timeline *timeline)
 {
     const pl_question *question = &timeline->question;
-    const size_t fresh = timeline->text.length - timeline->sent;
-    const char *text = timeline->text.data + timeline->sent;
+    const size_t sent = timeline->sent, fresh = timeline->text.length - sent;
     timeline->sent = timeline->text.length;
-    return !question->on_text || fresh == 0 || question->on_text(question->on_text_context, text, fresh);
+    return !question->on_text || fresh == 0 || question->on_text(question->on_text_context, timeline->text.data + sent, fresh);
 }
 
 static pali_status finish(pl_timeline *timeline, pl_ending ending, pali_error *err)
@@ -125,6 +124,9 @@ static pali_status run(batch *b, pali_error *err)
     pl_context ctx = pl_engine_context(engine, &plan);
     compute(&ctx, engine->model, b);
     pali_status status = pl_timeline_reserve(lead, plan.peak, err);
+    /* Reserved when the prompt was set; a fork that ran out of memory may have taken the tail since. */
+    for (size_t i = 0; status == PALI_OK && i < b->count; i++)
+        status = pl_kv_cache_reserve(b->segments[i].cache, pl_kv_cache_count(b->segments[i].cache) + b->segments[i].rows, err);
     if (status != PALI_OK)
         return status;
     ctx.arena = &lead->arena;

@@ -88,6 +88,7 @@ pali_status pl_timeline_set_images(pl_timeline *timeline, const pl_image *const 
     float *pixels = features ? pl_new_aligned(side * side * 3 * sizeof *pixels, "pixels", err) : NULL;
     pali_status status = pixels ? PALI_OK : PALI_MEMORY;
     pl_clock clock = {0};
+    atomic_store(&timeline->cancel, false); /* from here on, cancelling means the question about these pictures */
     for (size_t i = 0; status == PALI_OK && i < count; i++) {
         const double start = pl_now();
         status = pl_preprocess(images[i], side, &model->config.preprocess, pixels, err);
@@ -104,8 +105,22 @@ pali_status pl_timeline_set_images(pl_timeline *timeline, const pl_image *const 
     }
     release_features(timeline->features);
     timeline->features = features;
+    timeline->fresh = true;
     timeline->clock = clock;
     timeline->phase = PL_PHASE_IDLE;
+    return PALI_OK;
+}
+
+/* The image placeholder may be a piece without a row; written as a control token it would be read beyond the table. */
+static pali_status check_ids(const pl_timeline *timeline, pali_error *err)
+{
+    const pl_ids *ids = &timeline->prompt;
+    const size_t rows = timeline->engine->model->config.text.vocabulary;
+    if (ids->count > PL_TEXT_LIMIT)
+        return pl_fail(err, PALI_INPUT, "prompt: found %zu tokens with the start of the answer, expected at most %d", ids->count, PL_TEXT_LIMIT);
+    for (size_t i = 0; i < ids->count; i++)
+        if ((size_t)ids->data[i] >= rows)
+            return pl_fail(err, PALI_INPUT, "prompt: found token %d, expected one below the %zu rows of the embedding", (int)ids->data[i], rows);
     return PALI_OK;
 }
 
@@ -119,7 +134,7 @@ static pali_status tokenize(pl_timeline *timeline, const char *prompt, const pl_
     *prefix = timeline->prompt.count;
     if (status == PALI_OK && question->start)
         status = pl_prompt_suffix(tokenizer, question->start, strlen(question->start), false, &timeline->prompt, err);
-    return status;
+    return status == PALI_OK ? check_ids(timeline, err) : status;
 }
 
 /* Room for everything that decoding will write, so that it allocates nothing. */
@@ -134,39 +149,53 @@ static pali_status reserve_answer(pl_timeline *timeline, size_t positions, pali_
     return status;
 }
 
-pali_status pl_timeline_prompt(pl_timeline *timeline, const char *prompt, const pl_question *question, pali_error *err)
+/* Leaves nothing of the last question that could be taken for an answer to the next. */
+static void forget_answer(pl_timeline *timeline)
 {
     timeline->phase = PL_PHASE_IDLE;
+    timeline->ending = PL_ENDING_NONE;
+    timeline->tokens.count = timeline->text.length = timeline->sent = 0;
+}
+
+/* Holds the prompt and the longest answer against the session's limit; *given counts the prompt's positions. */
+static pali_status limit_answer(pl_timeline *timeline, size_t *given, pali_error *err)
+{
+    const size_t pictures = timeline->features->rows.count, most = timeline->max_positions ? timeline->max_positions : SIZE_MAX;
+    *given = pictures + timeline->prompt.count;
+    if (*given >= most)
+        return pl_fail(err, PALI_INPUT, "prompt: found %zu positions (%zu of pictures), expected fewer than the session's %zu", *given, pictures, most);
+    timeline->question.max_tokens = pl_min(timeline->question.max_tokens, most - *given);
+    return PALI_OK;
+}
+
+pali_status pl_timeline_prompt(pl_timeline *timeline, const char *prompt, const pl_question *question, pali_error *err)
+{
+    forget_answer(timeline);
     if (!timeline->features)
         return pl_fail(err, PALI_USAGE, "prompt: found no picture, expected one to be set before");
     timeline->question = *question;
+    timeline->question.start = NULL;
     if (timeline->question.max_tokens == 0)
         timeline->question.max_tokens = PL_DEFAULT_MAX_TOKENS;
-    size_t prefix = 0;
+    size_t prefix = 0, given = 0;
     pali_status status = tokenize(timeline, prompt, question, &prefix, err);
-    if (status != PALI_OK)
-        return status;
-    const size_t pictures = timeline->features->rows.count, most = timeline->max_positions;
-    const size_t given = pictures + timeline->prompt.count;
-    size_t positions = given + timeline->question.max_tokens;
-    if (most && given >= most)
-        return pl_fail(err, PALI_INPUT, "prompt: found %zu positions (%zu of pictures), expected fewer than the session's %zu", given, pictures, most);
-    if (most && positions > most) {
-        timeline->question.max_tokens = most - given;
-        positions = most;
-    }
+    if (status == PALI_OK)
+        status = limit_answer(timeline, &given, err);
     pl_kv_cache_clear(&timeline->cache);
-    status = reserve_answer(timeline, positions, err);
+    if (status == PALI_OK)
+        status = reserve_answer(timeline, given + timeline->question.max_tokens, err);
+    if (status == PALI_OK && question->start)
+        status = pl_buffer_append(&timeline->text, question->start, strlen(question->start), err);
     if (status != PALI_OK)
         return status;
-    timeline->prefix = pictures + prefix;
-    timeline->tokens.count = timeline->text.length = timeline->sent = 0;
-    timeline->clock = (pl_clock){.preprocess = timeline->clock.preprocess, .encode = timeline->clock.encode, .prompt_tokens = given};
+    timeline->prefix = timeline->features->rows.count + prefix;
+    timeline->clock = (pl_clock){.preprocess = timeline->fresh ? timeline->clock.preprocess : 0, .encode = timeline->fresh ? timeline->clock.encode : 0, .prompt_tokens = given};
     pl_detokenizer_init(&timeline->detokenizer, timeline->engine->model->tokenizer);
-    timeline->ending = PL_ENDING_NONE;
+    if (!timeline->fresh) /* else it may be meant: encoding takes long */
+        atomic_store(&timeline->cancel, false);
+    timeline->fresh = false;
     timeline->phase = PL_PHASE_PREFILL;
-    atomic_store(&timeline->cancel, false);
-    return question->start ? pl_buffer_append(&timeline->text, question->start, strlen(question->start), err) : PALI_OK;
+    return PALI_OK;
 }
 
 size_t pl_timeline_embed_prompt(pl_context *ctx, const pl_timeline *timeline, pl_rows x, size_t row)
@@ -216,6 +245,7 @@ pali_status pl_timeline_fork(pl_timeline *timeline, pl_timeline *fork, pali_erro
         atomic_fetch_add(&timeline->features->references, 1);
     release_features(fork->features);
     fork->features = timeline->features;
+    fork->fresh = timeline->fresh;
     fork->prefix = timeline->prefix;
     fork->sent = timeline->sent;
     fork->detokenizer = timeline->detokenizer;

@@ -40,7 +40,7 @@ typedef struct pl_question {
     pl_sampler sampler;
     bool logprobs;
     bool special;      /* control tokens written in the prompt are taken as such */
-    const char *start; /* or NULL */
+    const char *start; /* what the answer is made to begin with, or NULL; not kept */
     bool (*on_text)(void *context, const char *text, size_t length);
     void *on_text_context;
 } pl_question;
@@ -58,6 +58,7 @@ typedef struct pl_timeline {
     size_t max_positions; /* 0: no limit but the model's */
     pl_arena arena;       /* of steps that this timeline leads */
     pl_features *features;
+    bool fresh;           /* no question has been asked about these pictures yet */
     pl_kv_cache cache;
     pl_phase phase;
     pl_ending ending;
@@ -82,10 +83,13 @@ void pl_timeline_free(pl_timeline *timeline);
 /* Encodes pictures one after the other; the old ones stay on failure. */
 pali_status pl_timeline_set_images(pl_timeline *timeline, const pl_image *const *images, size_t count, pali_error *err);
 
-/* Sets a prompt; computes nothing. PALI_INPUT when there are no pictures, or it is too long. */
+/*
+ * Sets a prompt; computes nothing. PALI_USAGE when there are no pictures,
+ * PALI_INPUT when it is too long. The last answer is forgotten, also on failure.
+ */
 pali_status pl_timeline_prompt(pl_timeline *timeline, const char *prompt, const pl_question *question, pali_error *err);
 
-/* Makes *fork (initialised) go on from the same place; step.h's work is shared. */
+/* Makes *fork (initialised) go on from the same place; what has been computed is shared. */
 pali_status pl_timeline_fork(pl_timeline *timeline, pl_timeline *fork, pali_error *err);
 
 /* Gives the arena at least `bytes`; its contents are lost. */

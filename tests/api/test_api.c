@@ -152,7 +152,15 @@ static void test_cancel(void **state)
     assert_int_equal(pali_answer_finish(answer), PALI_FINISH_CANCELLED);
     assert_int_equal(pali_answer_token_count(answer), 2);
     pali_answer_free(answer);
-    /* The next question is not touched by it. */
+    /* While pictures are encoded, it means the question about them. */
+    assert_int_equal(pali_session_set_images(f->session, &f->a, 1, &err), PALI_OK);
+    pali_session_cancel(f->session);
+    answer = pali_ask(f->session, NULL, 0, "caption en", NULL, &err);
+    assert_int_equal(pali_answer_finish(answer), PALI_FINISH_CANCELLED);
+    assert_int_equal(pali_answer_token_count(answer), 1);
+    pali_answer_free(answer);
+    /* The next question is not touched by it, nor by one that came too late. */
+    pali_session_cancel(f->session);
     answer = ask(f, "caption en", (pali_ask_options){.max_tokens = 4});
     assert_int_equal(pali_answer_token_count(answer), 4);
     pali_answer_free(answer);
@@ -177,6 +185,8 @@ static void test_same_pictures(void **state)
     pali_answer *again = pali_ask(f->session, NULL, 0, "detect cat ; dog", &(pali_ask_options){.max_tokens = 8}, &err);
     assert_non_null(again);
     assert_string_equal(pali_answer_text(first), pali_answer_text(again));
+    assert_true(pali_answer_timings(first).encode > 0);
+    assert_true(pali_answer_timings(again).encode == 0);
     pali_answer_free(first);
     pali_answer_free(again);
 }
@@ -247,8 +257,21 @@ static void test_limits(void **state)
     assert_int_equal(pali_answer_token_count(answer), 3);
     assert_int_equal(pali_answer_finish(answer), PALI_FINISH_LENGTH);
     pali_answer_free(answer);
-    assert_null(pali_ask(small, &f->a, 1, "answer en how many cats?", NULL, &err));
+    answer = pali_ask(small, NULL, 0, "caption en", &(pali_ask_options){.max_tokens = SIZE_MAX}, &err);
+    assert_non_null(answer);
+    assert_int_equal(pali_answer_token_count(answer), 3);
+    pali_answer_free(answer);
+    assert_null(pali_ask(small, &f->a, 1, "answer en how many cats?", &(pali_ask_options){.logprobs = true}, &err));
     assert_int_equal(err.status, PALI_INPUT);
+    answer = pali_session_answer(small, &err); /* nothing is left of the question before */
+    assert_non_null(answer);
+    assert_int_equal(pali_answer_token_count(answer), 0);
+    assert_string_equal(pali_answer_text(answer), "");
+    pali_answer_free(answer);
+    double total;
+    assert_int_equal(pali_score(small, "caption en", "a cat on a mat", &total, NULL, NULL, &err), PALI_INPUT);
+    assert_null(pali_ask(f->session, &f->a, 1, "caption en", &(pali_ask_options){.max_tokens = SIZE_MAX}, &err));
+    assert_int_equal(err.status, PALI_MEMORY);
     pali_session_free(small);
 }
 

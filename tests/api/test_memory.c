@@ -38,13 +38,32 @@ static pali_status ask(pali_session *session, pali_error *err)
     return status;
 }
 
+/* A fork that fails leaves the first session able to go on. */
+static pali_status fork_halfway(pali_session *session, pali_error *err)
+{
+    pali_error later = {0};
+    const pali_ask_options options = {.max_tokens = 4};
+    pali_status status = pali_session_prompt(session, "caption en", &options, err);
+    if (status == PALI_OK)
+        status = pali_step(&session, 1, err);
+    if (status != PALI_OK)
+        return status;
+    pali_session *fork = pali_session_fork(session, err);
+    while (!pali_session_done(session) && pali_step(&session, 1, fork ? err : &later) == PALI_OK) {
+    }
+    pali_session_free(fork);
+    return err->status;
+}
+
 static pali_status open_and_ask(const void *context, pali_error *err)
 {
     const way *w = context;
     const pali_model_options options = {.threads = 2, .tokenizer = w->tokenizer, .lora = &w->lora, .lora_count = w->lora ? 1 : 0, .type = w->type};
     pali_model *model = pali_model_open(w->model, &options, err);
     pali_session *session = model ? pali_session_new(model, NULL, err) : NULL;
-    const pali_status status = session ? ask(session, err) : err->status;
+    pali_status status = session ? ask(session, err) : err->status;
+    if (status == PALI_OK)
+        status = fork_halfway(session, err);
     pali_session_free(session);
     pali_model_free(model);
     return status;

@@ -345,12 +345,28 @@ static void test_not_finite(void **state)
     tiny_close(&tiny);
 }
 
+/* A control token written in the prompt may have no row: the image placeholder of a table that ends before it. */
+static void test_prompt_without_row(void **state)
+{
+    (void)state;
+    tiny_model tiny;
+    pali_error err = {0};
+    tiny_open(&tiny, models[0], NULL, NULL, 1);
+    tiny_images(&tiny, "a");
+    const pl_question question = {.max_tokens = 1, .special = true};
+    expect_ok(pl_timeline_prompt(&tiny.timeline, "<image>", &question, &err), &err);
+    tiny.model->config.text.vocabulary = (size_t)pl_tokenizer_special(tiny.model->tokenizer)->image;
+    assert_int_equal(pl_timeline_prompt(&tiny.timeline, "<image>", &question, &err), PALI_INPUT);
+    assert_non_null(strstr(err.message, "rows of the embedding"));
+    tiny_close(&tiny);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_mask),    cmocka_unit_test(test_right_padding), cmocka_unit_test(test_incremental), cmocka_unit_test(test_relative_positions),
         cmocka_unit_test(test_threads), cmocka_unit_test(test_batch),         cmocka_unit_test(test_fork),        cmocka_unit_test(test_sampling),
-        cmocka_unit_test(test_nucleus), cmocka_unit_test(test_not_finite),
+        cmocka_unit_test(test_nucleus), cmocka_unit_test(test_not_finite),    cmocka_unit_test(test_prompt_without_row),
     };
     return cmocka_run_group_tests_name("model", tests, NULL, NULL);
 }
