@@ -5,6 +5,7 @@
  */
 #include "model/paligemma.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 void *pl_weight_target(pl_paligemma *model, const pl_weight *weight, size_t layer)
@@ -141,6 +142,7 @@ pali_status pl_paligemma_place(pl_paligemma *model, const pl_weight *weight, siz
         tensor.shape[1] = source->rows;
         type = PL_F32;
     }
+    const size_t blocks = model->block_count;
     size_t bytes;
     if (!pl_tensor_bytes(&tensor, &bytes))
         return pl_fail(err, PALI_MODEL, "%s: tensor %s: rows of %zu values do not fit blocks of %s", source->named->file, source->named->name, tensor.shape[1],
@@ -153,6 +155,12 @@ pali_status pl_paligemma_place(pl_paligemma *model, const pl_weight *weight, siz
     }
     if (!tensor.data)
         return pl_status_of(err, PALI_MEMORY);
+    if (model->block_count == blocks + 2) { /* turned, then converted: the first copy has served */
+        free(model->blocks[blocks]);
+        model->blocks[blocks] = model->blocks[blocks + 1];
+        model->block_count--;
+        model->copied_bytes -= bytes;
+    }
 
     void *target = pl_weight_target(model, weight, layer);
     switch (weight->target) {

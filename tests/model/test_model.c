@@ -361,12 +361,23 @@ static void test_prompt_without_row(void **state)
     tiny_close(&tiny);
 }
 
+/* An array that is turned and converted takes the memory of its new type alone: bf16 for what was f32. */
+static void test_converted_once(void **state)
+{
+    (void)state;
+    tiny_model tiny;
+    tiny_open(&tiny, TINY "pg1.npz", &(pl_load_options){.type = "bf16", .tokenizer = TINY "pg1/tokenizer.json"}, NULL, 1);
+    assert_true(tiny.model->copied_bytes <= tiny.model->weight_bytes * 6 / 10); /* vectors stay f32 */
+    tiny_close(&tiny);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_mask),    cmocka_unit_test(test_right_padding), cmocka_unit_test(test_incremental), cmocka_unit_test(test_relative_positions),
         cmocka_unit_test(test_threads), cmocka_unit_test(test_batch),         cmocka_unit_test(test_fork),        cmocka_unit_test(test_sampling),
         cmocka_unit_test(test_nucleus), cmocka_unit_test(test_not_finite),    cmocka_unit_test(test_prompt_without_row),
+        cmocka_unit_test(test_converted_once),
     };
     return cmocka_run_group_tests_name("model", tests, NULL, NULL);
 }
