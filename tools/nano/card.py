@@ -38,9 +38,10 @@ a download, and as a reference whose answers are known. It knows coloured shapes
 | `answer en what is the first letter?`, `... last letter?`, `... how many letters?` | a letter, a digit |
 | `caption en` | `a red circle above a blue square`, `the red word CAT and a blue ring`, `five shapes` |
 
-Words come from a lexicon of {lexicon} everyday words of three to five letters, the same in training and test: `ocr` on
-any other word is a guess. Colours: red, green, blue, yellow, orange, purple, black, white. Shapes: circle, square,
-triangle, star, cross, ring, heart. `pictures/` has some to try, with the answers in `pictures.tsv`.
+Words come from a lexicon of {lexicon} everyday words of three to five letters, the same in training and test; how well
+it reads other words was not measured. Colours: red, green, blue, yellow, orange, purple, black, white. Shapes: circle, square,
+triangle, star, cross, ring, heart. `pictures/` has some to try, chosen among held-out ones that it answers rightly;
+`pictures.tsv` has the prompts and answers.
 
 ## Scores
 On held-out scenes (another random stream than training), at most one row of a task from one picture, through the whole
@@ -63,8 +64,9 @@ prefix-LM attention, loss on the suffix only, location targets spread over neigh
 minutes in all ({wall:.0f} on the clock of two shared cores); {optimizer}, peak rate {rate}, bf16 autocast.
 
 ## Limits
-Source pictures other than such scenes mean nothing to it. Small shapes, overlapping shapes and counts above four are
-its weak points; `<seg>` tokens and languages other than English were never trained.
+Pictures other than such scenes mean nothing to it. Its boxes are looser than those of a large model, its counts are
+sometimes off by one, and it confuses letters that look alike (F and P, B and P). `<seg>` tokens and languages other
+than English were never trained.
 """
 
 NAMES = {"color": "colour questions, exact", "count": "counting, exact", "detect": "detection, AP50",

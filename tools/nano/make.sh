@@ -3,6 +3,7 @@
 # usage: tools/nano/make.sh WORK_FOLDER
 # Needs a C compiler, libjpeg, libpng, a word list, and Python with torch, transformers, sentencepiece, pillow, numpy,
 # safetensors, protobuf. About half an hour of two processor cores and 5 GB of disk in WORK_FOLDER.
+# The schedule follows processor time, so the weights differ a little from run to run; the pictures do not.
 set -eu
 
 PYTHON=${PYTHON:-python3}
