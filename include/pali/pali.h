@@ -159,9 +159,10 @@ typedef enum pali_finish {
     PALI_FINISH_EOS,       /* the model ended its answer */
     PALI_FINISH_LENGTH,    /* max_tokens were made */
     PALI_FINISH_CANCELLED, /* on_text or pali_session_cancel stopped it */
+    PALI_FINISH_FAILED,    /* a step of it failed */
 } pali_finish;
 
-/* "eos", "length", "cancelled" or "none"; static storage. */
+/* "eos", "length", "cancelled", "failed" or "none"; static storage. */
 const char *pali_finish_text(pali_finish finish);
 
 typedef struct pali_timings { /* seconds */
@@ -202,8 +203,11 @@ pali_status pali_session_prompt(pali_session *session, const char *prompt, const
 /*
  * Brings each of n different sessions of one model one token further, as one
  * batch: prefill for those that have a fresh prompt, decode for the others;
- * finished ones are passed over. Each gets the tokens it would get alone. On
- * failure every session that took part is failed and must be prompted again.
+ * finished ones are passed over, and long prompts may wait for a later step
+ * when there are many. Each gets the tokens it would get alone. The first
+ * failure is returned; sessions that failed are done, with PALI_FINISH_FAILED,
+ * and the others have gone on. When the batch as a whole cannot be run (out of
+ * memory), all that took part have failed.
  */
 pali_status pali_step(pali_session *const *sessions, size_t n, pali_error *err);
 
@@ -214,11 +218,12 @@ pali_answer *pali_session_answer(const pali_session *session, pali_error *err);
 
 /*
  * A second session that goes on from the same pictures and prompt: what has
- * been computed is shared, not copied. The first may go on as well. The second
- * has the question's options too: it draws the same random numbers, and tells
- * the same on_text. Free with pali_session_free.
+ * been computed is shared, not copied. The first may go on as well. Sampling,
+ * seed, max_tokens and on_text are those of `options`; the rest of the question
+ * stays. With NULL the second draws the same random numbers as the first and
+ * tells the same on_text. Free with pali_session_free.
  */
-pali_session *pali_session_fork(pali_session *session, pali_error *err);
+pali_session *pali_session_fork(pali_session *session, const pali_ask_options *options, pali_error *err);
 
 /*
  * Stops the running question, which begins with the encoding of its pictures,

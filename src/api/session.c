@@ -52,6 +52,19 @@ static pali_status check_question(const pali_ask_options *o, pali_error *err)
     return PALI_OK;
 }
 
+static pl_question question_of(const pali_ask_options *o)
+{
+    return (pl_question){
+        .max_tokens = o->max_tokens,
+        .sampler = {.temperature = o->temperature, .top_p = o->top_p < 1 ? o->top_p : 0, .top_k = o->top_k, .state = o->seed},
+        .logprobs = o->logprobs,
+        .special = o->special,
+        .start = o->start,
+        .on_text = o->on_text,
+        .on_text_context = o->on_text_context,
+    };
+}
+
 pali_status pali_session_prompt(pali_session *session, const char *prompt, const pali_ask_options *options, pali_error *err)
 {
     pali_ask_options o;
@@ -63,15 +76,7 @@ pali_status pali_session_prompt(pali_session *session, const char *prompt, const
         status = check_question(&o, err);
     if (status != PALI_OK)
         return status;
-    const pl_question question = {
-        .max_tokens = o.max_tokens,
-        .sampler = {.temperature = o.temperature, .top_p = o.top_p < 1 ? o.top_p : 0, .top_k = o.top_k, .state = o.seed},
-        .logprobs = o.logprobs,
-        .special = o.special,
-        .start = o.start,
-        .on_text = o.on_text,
-        .on_text_context = o.on_text_context,
-    };
+    const pl_question question = question_of(&o);
     return pl_timeline_prompt(&session->timeline, prompt, &question, err);
 }
 
@@ -82,7 +87,8 @@ pali_status pali_step(pali_session *const *sessions, size_t n, pali_error *err)
         status = pl_fail(err, PALI_USAGE, "pali_step: found %zu sessions, expected 1 to %d", n, MOST_SESSIONS);
     if (status != PALI_OK)
         return status;
-    pl_timeline **timelines = pl_new(n, sizeof(pl_timeline *), "batch", err);
+    enum { FEW = 64 };
+    pl_timeline *few[FEW], **timelines = n <= FEW ? few : pl_new(n, sizeof(pl_timeline *), "batch", err);
     if (!timelines)
         return PALI_MEMORY;
     for (size_t i = 0; status == PALI_OK && i < n; i++) {
@@ -97,7 +103,8 @@ pali_status pali_step(pali_session *const *sessions, size_t n, pali_error *err)
     }
     if (status == PALI_OK)
         status = pl_step(timelines, n, err);
-    free(timelines);
+    if (timelines != few)
+        free(timelines);
     return status;
 }
 
@@ -112,13 +119,16 @@ void pali_session_cancel(pali_session *session)
         atomic_store(&session->timeline.cancel, true);
 }
 
-pali_session *pali_session_fork(pali_session *session, pali_error *err)
+pali_session *pali_session_fork(pali_session *session, const pali_ask_options *options, pali_error *err)
 {
-    if (pl_need(session, "pali_session_fork", "session", err) != PALI_OK)
+    pali_ask_options o;
+    pl_take_options(&o, sizeof o, options);
+    if (pl_need(session, "pali_session_fork", "session", err) != PALI_OK || check_question(&o, err) != PALI_OK)
         return NULL;
-    const pali_session_options options = {.max_positions = session->timeline.max_positions};
-    pali_session *fork = pali_session_new(session->model, &options, err);
-    if (fork && pl_timeline_fork(&session->timeline, &fork->timeline, err) == PALI_OK)
+    const pl_question question = question_of(&o);
+    const pali_session_options same = {.max_positions = session->timeline.max_positions};
+    pali_session *fork = pali_session_new(session->model, &same, err);
+    if (fork && pl_timeline_fork(&session->timeline, &fork->timeline, options ? &question : NULL, err) == PALI_OK)
         return fork;
     pali_session_free(fork);
     return NULL;
@@ -143,7 +153,7 @@ static pali_answer *answer_of(const pl_timeline *t, pali_error *err)
     if (answer->logprobs && answer->count)
         memcpy(answer->logprobs, t->logprobs, answer->count * sizeof *answer->logprobs);
     static const pali_finish endings[] = {
-        [PL_ENDING_NONE] = PALI_FINISH_NONE, [PL_ENDING_EOS] = PALI_FINISH_EOS, [PL_ENDING_LENGTH] = PALI_FINISH_LENGTH, [PL_ENDING_CANCELLED] = PALI_FINISH_CANCELLED};
+        [PL_ENDING_NONE] = PALI_FINISH_NONE, [PL_ENDING_EOS] = PALI_FINISH_EOS, [PL_ENDING_LENGTH] = PALI_FINISH_LENGTH, [PL_ENDING_CANCELLED] = PALI_FINISH_CANCELLED, [PL_ENDING_FAILED] = PALI_FINISH_FAILED};
     answer->finish = endings[t->ending];
     answer->timings = (pali_timings){.preprocess = t->clock.preprocess, .encode = t->clock.encode, .prefill = t->clock.prefill, .decode = t->clock.decode,
                                      .prompt_tokens = t->clock.prompt_tokens, .decoded_tokens = t->clock.decoded_tokens};
@@ -196,7 +206,7 @@ pali_status pali_score(pali_session *session, const char *prompt, const char *su
 
 const char *pali_finish_text(pali_finish finish)
 {
-    static const char *const texts[] = {"none", "eos", "length", "cancelled"};
+    static const char *const texts[] = {"none", "eos", "length", "cancelled", "failed"};
     return texts[finish];
 }
 

@@ -4,13 +4,14 @@
  */
 #include "generate/timeline.h"
 
-#include <stdlib.h>
 #include <string.h>
 
+enum { MOST_ROWS = 8192 }; /* of one pass, past its first prefill: keeps the arena within bounds */
+
 typedef struct batch {
-    pl_timeline **active; /* [count] */
+    pl_timeline **active; /* [count], kept by the first timeline */
     size_t count, rows;
-    pl_segment *segments; /* [count] */
+    pl_segment *segments; /* [count], likewise */
     float *logits;        /* [count, vocabulary], in the arena */
     pl_sample_scratch scratch;
 } batch;
@@ -97,18 +98,28 @@ static pali_status take_token(pl_timeline *timeline, const batch *b, float *logi
     return PALI_OK;
 }
 
-/* Lists the timelines that have something to do. */
+/*
+ * Lists the timelines that have something to do, in arrays that the first one
+ * keeps, so that decoding allocates nothing. Prefills wait for a later step
+ * when this one has rows enough.
+ */
 static pali_status gather(batch *b, pl_timeline *const *timelines, size_t n, pali_error *err)
 {
-    b->active = pl_new(n, sizeof(pl_timeline *), "batch", err);
-    b->segments = pl_new(n, sizeof *b->segments, "batch", err);
-    if (!b->active || !b->segments)
-        return PALI_MEMORY;
+    pl_timeline *keeper = timelines[0];
+    pali_status status = pl_grow(&keeper->active, &keeper->active_capacity, n, sizeof(pl_timeline *), "batch", err);
+    if (status == PALI_OK)
+        status = pl_grow(&keeper->segments, &keeper->segment_capacity, n, sizeof *keeper->segments, "batch", err);
+    if (status != PALI_OK)
+        return status;
+    b->active = keeper->active;
+    b->segments = keeper->segments;
     for (size_t i = 0; i < n; i++) {
         pl_timeline *timeline = timelines[i];
         if (timeline->phase != PL_PHASE_PREFILL && timeline->phase != PL_PHASE_DECODE)
             continue;
         const size_t rows = rows_of(timeline);
+        if (timeline->phase == PL_PHASE_PREFILL && b->rows && b->rows + rows > MOST_ROWS)
+            continue;
         b->segments[b->count] = (pl_segment){.cache = &timeline->cache, .rows = rows, .prefix = timeline->prefix};
         b->active[b->count++] = timeline;
         b->rows += rows;
@@ -134,6 +145,24 @@ static pali_status run(batch *b, pali_error *err)
     return ctx.failed ? pl_fail_memory(err, "batch", plan.peak) : PALI_OK;
 }
 
+/* The question cannot be answered: what was made of the answer stays readable. */
+static void give_up(pl_timeline *timeline)
+{
+    timeline->phase = PL_PHASE_IDLE;
+    timeline->ending = PL_ENDING_FAILED;
+}
+
+static void count_time(pl_timeline *timeline, double seconds)
+{
+    pl_clock *clock = &timeline->clock;
+    if (timeline->phase == PL_PHASE_PREFILL) {
+        clock->prefill += seconds;
+    } else {
+        clock->decode += seconds;
+        clock->decoded_tokens++;
+    }
+}
+
 pali_status pl_step(pl_timeline *const *timelines, size_t n, pali_error *err)
 {
     batch b = {0};
@@ -143,19 +172,19 @@ pali_status pl_step(pl_timeline *const *timelines, size_t n, pali_error *err)
         status = run(&b, err);
         const double took = pl_now() - start;
         const size_t vocabulary = b.active[0]->engine->model->config.text.vocabulary;
-        for (size_t i = 0; status == PALI_OK && i < b.count; i++) {
-            pl_clock *clock = &b.active[i]->clock;
-            if (b.active[i]->phase == PL_PHASE_PREFILL)
-                clock->prefill += took;
-            else
-                clock->decode += took;
-            clock->decoded_tokens += b.active[i]->phase == PL_PHASE_DECODE;
-            status = take_token(b.active[i], &b, b.logits + i * vocabulary, err);
-        }
+        const bool computed = status == PALI_OK;
         for (size_t i = 0; status != PALI_OK && i < b.count; i++)
-            b.active[i]->phase = PL_PHASE_IDLE;
+            give_up(b.active[i]);
+        for (size_t i = 0; computed && i < b.count; i++) {
+            count_time(b.active[i], took);
+            pali_error why = {0};
+            const pali_status own = take_token(b.active[i], &b, b.logits + i * vocabulary, &why);
+            if (own == PALI_OK)
+                continue;
+            give_up(b.active[i]);
+            if (status == PALI_OK)
+                status = pl_fail(err, own, "%s", why.message);
+        }
     }
-    free(b.segments);
-    free(b.active);
     return status;
 }

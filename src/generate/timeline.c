@@ -52,6 +52,8 @@ void pl_timeline_free(pl_timeline *timeline)
     pl_ids_free(&timeline->prompt);
     pl_ids_free(&timeline->tokens);
     free(timeline->logprobs);
+    free(timeline->active);
+    free(timeline->segments);
     free(timeline->text.data);
 }
 
@@ -218,15 +220,35 @@ static pali_status copy_ids(const pl_ids *from, pl_ids *to, size_t capacity, pal
     return status;
 }
 
-pali_status pl_timeline_fork(pl_timeline *timeline, pl_timeline *fork, pali_error *err)
+/* The fork's own way of going on, where it is given one. */
+static pali_status set_way(pl_timeline *fork, const pl_timeline *timeline, const pl_question *question, pali_error *err)
 {
-    const size_t most = timeline->question.max_tokens, held = pl_kv_cache_count(&timeline->cache);
-    const size_t positions = (timeline->phase == PL_PHASE_PREFILL ? timeline->features->rows.count + timeline->prompt.count : held) + most;
     fork->question = timeline->question;
+    if (!question)
+        return PALI_OK;
+    fork->question.max_tokens = question->max_tokens ? question->max_tokens : PL_DEFAULT_MAX_TOKENS;
+    fork->question.sampler = question->sampler;
+    fork->question.on_text = question->on_text;
+    fork->question.on_text_context = question->on_text_context;
+    if (fork->question.max_tokens <= timeline->tokens.count)
+        return pl_fail(err, PALI_USAGE, "fork: found max_tokens %zu, expected more than the %zu tokens made already", fork->question.max_tokens, timeline->tokens.count);
+    return PALI_OK;
+}
+
+pali_status pl_timeline_fork(pl_timeline *timeline, pl_timeline *fork, const pl_question *question, pali_error *err)
+{
     fork->phase = PL_PHASE_IDLE;
-    pali_status status = pl_kv_cache_fork(&timeline->cache, &fork->cache, err);
+    pali_status status = set_way(fork, timeline, question, err);
+    if (status != PALI_OK)
+        return status;
+    const size_t most = fork->question.max_tokens, held = pl_kv_cache_count(&timeline->cache);
+    const size_t given = timeline->phase == PL_PHASE_PREFILL ? timeline->features->rows.count + timeline->prompt.count : held;
+    size_t positions;
+    if (!pl_add(given, most, &positions))
+        return pl_fail_memory(err, "KV cache", 0);
+    status = pl_kv_cache_fork(&timeline->cache, &fork->cache, err);
     if (status == PALI_OK)
-        status = pl_kv_cache_reserve(&timeline->cache, positions, err);
+        status = pl_kv_cache_reserve(&timeline->cache, given + timeline->question.max_tokens, err);
     if (status == PALI_OK)
         status = reserve_answer(fork, positions, err);
     if (status == PALI_OK)

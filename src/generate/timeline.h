@@ -46,7 +46,7 @@ typedef struct pl_question {
 } pl_question;
 
 typedef enum pl_phase { PL_PHASE_IDLE, PL_PHASE_PREFILL, PL_PHASE_DECODE, PL_PHASE_DONE } pl_phase;
-typedef enum pl_ending { PL_ENDING_NONE, PL_ENDING_EOS, PL_ENDING_LENGTH, PL_ENDING_CANCELLED } pl_ending;
+typedef enum pl_ending { PL_ENDING_NONE, PL_ENDING_EOS, PL_ENDING_LENGTH, PL_ENDING_CANCELLED, PL_ENDING_FAILED } pl_ending;
 
 typedef struct pl_clock {
     double preprocess, encode, prefill, decode; /* seconds */
@@ -73,6 +73,9 @@ typedef struct pl_timeline {
     pl_detokenizer detokenizer;
     pl_clock clock;
     atomic_bool cancel;
+    struct pl_timeline **active; /* [active_capacity] owned: lists of the batches it is first in */
+    pl_segment *segments;        /* [segment_capacity] owned, likewise */
+    size_t active_capacity, segment_capacity;
 } pl_timeline;
 
 enum { PL_DEFAULT_MAX_TOKENS = 256, PL_TEXT_LIMIT = 8192 /* prompt tokens, Gemma's context */ };
@@ -89,8 +92,12 @@ pali_status pl_timeline_set_images(pl_timeline *timeline, const pl_image *const 
  */
 pali_status pl_timeline_prompt(pl_timeline *timeline, const char *prompt, const pl_question *question, pali_error *err);
 
-/* Makes *fork (initialised) go on from the same place; what has been computed is shared. */
-pali_status pl_timeline_fork(pl_timeline *timeline, pl_timeline *fork, pali_error *err);
+/*
+ * Makes *fork (initialised) go on from the same place; what is computed is
+ * shared. Of `question`, unless NULL, it takes the sampling, max_tokens and
+ * the listener. `timeline` stays usable on failure.
+ */
+pali_status pl_timeline_fork(pl_timeline *timeline, pl_timeline *fork, const pl_question *question, pali_error *err);
 
 /* Gives the arena at least `bytes`; its contents are lost. */
 pali_status pl_timeline_reserve(pl_timeline *timeline, size_t bytes, pali_error *err);
@@ -100,8 +107,8 @@ size_t pl_timeline_embed_prompt(pl_context *ctx, const pl_timeline *timeline, pl
 
 /*
  * One token further, n different timelines as one batch: prefill or decode,
- * each as it needs; finished ones are passed over. On failure those that took
- * part become idle.
+ * each as it needs; finished ones are passed over, and prefills may be put off
+ * to a later step when there are many. Those that fail become idle.
  */
 pali_status pl_step(pl_timeline *const *timelines, size_t n, pali_error *err);
 

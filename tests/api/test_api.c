@@ -202,7 +202,7 @@ static void test_batch_and_fork(void **state)
     assert_int_equal(pali_session_prompt(sessions[0], "answer en how many cats?", &(pali_ask_options){.max_tokens = 9}, &err), PALI_OK);
     assert_int_equal(pali_session_prompt(sessions[1], "ocr", &(pali_ask_options){.max_tokens = 5}, &err), PALI_OK);
     assert_int_equal(pali_step(sessions, 2, &err), PALI_OK);
-    sessions[2] = pali_session_fork(sessions[0], &err);
+    sessions[2] = pali_session_fork(sessions[0], NULL, &err);
     assert_non_null(sessions[2]);
     while (!pali_session_done(sessions[0]) || !pali_session_done(sessions[1]) || !pali_session_done(sessions[2]))
         assert_int_equal(pali_step(sessions, 3, &err), PALI_OK);
@@ -217,6 +217,35 @@ static void test_batch_and_fork(void **state)
         pali_session_free(sessions[i]);
     }
     pali_answer_free(alone);
+}
+
+/* Forks draw their own random numbers when told to; their answers may be longer, not shorter than what is there. */
+static void test_fork_options(void **state)
+{
+    fixture *f = *state;
+    pali_error err = {0};
+    pali_session *forks[3];
+    pali_answer *answers[3];
+    assert_int_equal(pali_session_set_images(f->session, &f->a, 1, &err), PALI_OK);
+    assert_int_equal(pali_session_prompt(f->session, "caption en", &(pali_ask_options){.max_tokens = 4}, &err), PALI_OK);
+    assert_int_equal(pali_step(&f->session, 1, &err), PALI_OK);
+    for (size_t i = 0; i < 3; i++) {
+        const pali_ask_options options = {.max_tokens = 20, .temperature = 3, .seed = i / 2};
+        forks[i] = pali_session_fork(f->session, &options, &err);
+        assert_non_null(forks[i]);
+    }
+    assert_null(pali_session_fork(f->session, &(pali_ask_options){.max_tokens = 1}, &err));
+    assert_int_equal(err.status, PALI_USAGE);
+    while (!pali_session_done(forks[0]) || !pali_session_done(forks[1]) || !pali_session_done(forks[2]))
+        assert_int_equal(pali_step(forks, 3, &err), PALI_OK);
+    for (size_t i = 0; i < 3; i++)
+        answers[i] = pali_session_answer(forks[i], &err);
+    assert_string_equal(pali_answer_text(answers[0]), pali_answer_text(answers[1]));
+    assert_string_not_equal(pali_answer_text(answers[0]), pali_answer_text(answers[2]));
+    for (size_t i = 0; i < 3; i++) {
+        pali_answer_free(answers[i]);
+        pali_session_free(forks[i]);
+    }
 }
 
 /* Greedy tokens' log-probabilities are what scoring their text finds. */
@@ -309,7 +338,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_arguments), cmocka_unit_test(test_options_size),  cmocka_unit_test(test_streaming), cmocka_unit_test(test_cancel), cmocka_unit_test(test_start),
-        cmocka_unit_test(test_same_pictures), cmocka_unit_test(test_batch_and_fork), cmocka_unit_test(test_score),     cmocka_unit_test(test_limits), cmocka_unit_test(test_text),
+        cmocka_unit_test(test_same_pictures), cmocka_unit_test(test_batch_and_fork), cmocka_unit_test(test_fork_options), cmocka_unit_test(test_score),     cmocka_unit_test(test_limits), cmocka_unit_test(test_text),
         cmocka_unit_test(test_inspect),
     };
     return cmocka_run_group_tests_name("api", tests, open_tiny, close_tiny);

@@ -30,7 +30,7 @@ static pali_status ask(pali_session *session, pali_error *err)
     pali_image *image = pali_image_open(TINY "a.png", err);
     const pali_ask_options options = {.max_tokens = 4, .logprobs = true, .start = "<loc0001>"};
     pali_answer *answer = image ? pali_ask(session, &image, 1, "caption en", &options, err) : NULL;
-    pali_session *fork = answer ? pali_session_fork(session, err) : NULL;
+    pali_session *fork = answer ? pali_session_fork(session, NULL, err) : NULL;
     pali_status status = fork ? score(session, err) : err->status;
     pali_session_free(fork);
     pali_answer_free(answer);
@@ -48,7 +48,7 @@ static pali_status fork_halfway(pali_session *session, pali_error *err)
         status = pali_step(&session, 1, err);
     if (status != PALI_OK)
         return status;
-    pali_session *fork = pali_session_fork(session, err);
+    pali_session *fork = pali_session_fork(session, NULL, err);
     while (!pali_session_done(session) && pali_step(&session, 1, fork ? err : &later) == PALI_OK) {
     }
     pali_session_free(fork);

@@ -260,7 +260,7 @@ static void test_fork(void **state)
         for (size_t i = 0; i < 3; i++) {
             all[i + 1] = &forks[i];
             pl_timeline_init(&forks[i], &tiny.engine, 0);
-            expect_ok(pl_timeline_fork(all[i == 2 ? 2 : 0], &forks[i], &err), &err);
+            expect_ok(pl_timeline_fork(all[i == 2 ? 2 : 0], &forks[i], NULL, &err), &err);
             for (size_t step = 0; step < 2; step++)
                 expect_ok(pl_step(all, i + 2, &err), &err);
         }
