@@ -121,7 +121,7 @@ def demo_pictures(program, root, work, answerer):
     kinds = (("word", 4, lambda r: r["prefix"] == "ocr" and len(r["suffix"]) >= 4),
              ("caption", 3, lambda r: r["prefix"] == "caption en" and len(r["suffix"].split()) >= 7
               and "word" not in r["suffix"]),
-             ("count", 3, lambda r: r["prefix"].startswith("answer en how many") and r["suffix"] in "345"),
+             ("count", 3, lambda r: task_of(r) == "count" and r["suffix"] in "345"),
              ("detect", 2, lambda r: r["prefix"].startswith("detect") and r["suffix"].count(";") >= 1))
     os.makedirs(folder, exist_ok=True)
     for name in os.listdir(folder):
