@@ -85,9 +85,6 @@ pali_status pl_tensor_file_add(pl_tensor_file *file, const pl_tensor_entry *entr
  */
 pali_status pl_tensor_file_finish(pl_tensor_file *file, bool align, pali_error *err);
 
-/* Bytes of so many values of that type; false when they do not fit or split a block. */
-bool pl_shape_bytes(pl_dtype dtype, const size_t *shape, size_t rank, size_t *bytes);
-
 /* False if a name holds NUL or is not UTF-8. */
 bool pl_name_is_text(const char *name, size_t length);
 

@@ -78,16 +78,6 @@ void *pl_tensor_file_keep(pl_tensor_file *file, void *block, pali_error *err)
     return block;
 }
 
-bool pl_shape_bytes(pl_dtype dtype, const size_t *shape, size_t rank, size_t *bytes)
-{
-    if (!pl_dtype_row_bytes(dtype, rank ? shape[rank - 1] : 1, bytes))
-        return false;
-    for (size_t i = 0; i + 1 < rank; i++)
-        if (!pl_mul(*bytes, shape[i], bytes))
-            return false;
-    return true;
-}
-
 bool pl_name_is_text(const char *name, size_t length)
 {
     bool valid = memchr(name, 0, length) == NULL;

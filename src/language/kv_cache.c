@@ -91,11 +91,6 @@ void pl_kv_cache_clear(pl_kv_cache *cache)
     cache->shared_count = cache->own_count = 0;
 }
 
-void pl_kv_cache_truncate(pl_kv_cache *cache, size_t count)
-{
-    cache->own_count = pl_min(cache->own_count, count - pl_min(count, cache->shared_count));
-}
-
 /* Makes all positions of the cache one shared block, with an empty tail. */
 static pali_status share_all(pl_kv_cache *cache, pali_error *err)
 {

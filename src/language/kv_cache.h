@@ -35,9 +35,6 @@ pali_status pl_kv_cache_reserve(pl_kv_cache *cache, size_t positions, pali_error
 /* Forgets every position; keeps the own block. */
 void pl_kv_cache_clear(pl_kv_cache *cache);
 
-/* Forgets the positions from `count` on; count reaches at least the shared part. */
-void pl_kv_cache_truncate(pl_kv_cache *cache, size_t count);
-
 /*
  * Makes *fork (initialised, empty) a second sequence with the same positions.
  * What the cache holds becomes its shared part; nothing is copied unless there

@@ -72,10 +72,14 @@ static pali_status read_config(adapter *a, pali_error *err)
     return PALI_OK;
 }
 
-/* Does a key of alpha_pattern name this module? A suffix or a regular expression, as PEFT has it. */
-static bool pattern_names(const char *key, const char *module)
+/*
+ * Does a key of alpha_pattern name this module? A suffix or a regular
+ * expression, as PEFT has it. Counted repetitions are refused: nested, they
+ * take all memory there is.
+ */
+static pali_status pattern_names(const adapter *a, const char *key, const char *module, bool *names, pali_error *err)
 {
-    char expression[512];
+    char expression[512], found[80];
     size_t used = (size_t)snprintf(expression, sizeof expression, "^(.*\\.)?(");
     for (const char *c = key; *c && used < sizeof expression - 16; c++) {
         if (c[0] == '\\' && c[1] == 'd') { /* Python's digit class */
@@ -88,23 +92,33 @@ static bool pattern_names(const char *key, const char *module)
     }
     memcpy(expression + used, ")$", 3);
     regex_t compiled;
-    if (regcomp(&compiled, expression, REG_EXTENDED | REG_NOSUB) != 0)
-        return false;
-    const bool matches = regexec(&compiled, module, 0, NULL, 0) == 0;
+    if (strchr(key, '{') || used >= sizeof expression - 16 || regcomp(&compiled, expression, REG_EXTENDED | REG_NOSUB) != 0)
+        return pl_fail(err, PALI_MODEL, "%s: field alpha_pattern: found the key %s, expected a module's name or a simple pattern", pl_json_path(a->config),
+                       pl_printable(key, strlen(key), found));
+    *names = regexec(&compiled, module, 0, NULL, 0) == 0;
     regfree(&compiled);
-    return matches;
+    return PALI_OK;
 }
 
-static double alpha_of(const adapter *a, const char *module)
+static pali_status alpha_of(const adapter *a, const char *module, double *alpha, pali_error *err)
 {
     const char *key;
     json_t *value;
     json_t *patterns = (json_t *)(uintptr_t)pl_json_at(a->config, "alpha_pattern");
-    if (json_is_object(patterns))
-        json_object_foreach (patterns, key, value)
-            if (json_is_number(value) && pattern_names(key, module))
-                return json_number_value(value);
-    return a->alpha;
+    *alpha = a->alpha;
+    json_object_foreach (patterns, key, value) { /* none, unless it is an object */
+        bool names = false;
+        const pali_status status = pattern_names(a, key, module, &names, err);
+        if (status != PALI_OK)
+            return status;
+        if (!names)
+            continue;
+        if (!json_is_number(value))
+            return pl_fail(err, PALI_MODEL, "%s: field alpha_pattern: found no number for %s, expected one", pl_json_path(a->config), module);
+        *alpha = json_number_value(value);
+        return PALI_OK;
+    }
+    return PALI_OK;
 }
 
 /* The weight with this canonical name, and its layer; NULL when there is none. */
@@ -181,7 +195,10 @@ static pali_status add_pair(adapter *a, const char *module, const pl_named_tenso
         return pl_fail(err, PALI_MODEL, "%s: adapter of %s: found shapes %s and %s, expected [r, %zu] and [%zu, r]", down->file, module,
                        pl_shape_text(down->tensor.shape, down->tensor.rank, found_a), pl_shape_text(up->tensor.shape, up->tensor.rank, found_b), in, out);
     }
-    const double alpha = alpha_of(a, module);
+    double alpha;
+    status = alpha_of(a, module, &alpha, err);
+    if (status != PALI_OK)
+        return status;
     pl_low_rank *change = pl_paligemma_block(a->model, sizeof *change, "adapter", err);
     const float *a_values = change ? as_floats(a, down, err) : NULL, *b_values = a_values ? as_floats(a, up, err) : NULL;
     if (!b_values)

@@ -277,7 +277,10 @@ static pali_status open_gguf(pl_checkpoint *checkpoint, const char *vision, pali
     checkpoint->files[0] = pl_gguf_open(checkpoint->path, err);
     if (!checkpoint->files[0])
         return pl_status_of(err, PALI_MODEL);
-    if (!pl_tensor_file_find(checkpoint->files[0], "v.patch_embd.weight")) {
+    if (pl_tensor_file_find(checkpoint->files[0], "v.patch_embd.weight")) {
+        if (vision)
+            return pl_fail(err, PALI_USAGE, "%s: found a vision tower in it, expected none as %s is named beside it", checkpoint->path, vision);
+    } else {
         char *beside = NULL;
         if (!vision) {
             pali_error why = {0};

@@ -226,6 +226,8 @@ pali_status pl_config_check(const pl_config *config, const char *path, pali_erro
         return pl_fail(err, PALI_MODEL, "%s: text kv heads: found %zu, expected a divisor of the heads %zu", path, t->kv_heads, t->heads);
     if (t->head_dim % 2)
         return pl_fail(err, PALI_MODEL, "%s: text head dim: found %zu, expected an even number", path, t->head_dim);
+    if (!(t->query_scale > 0) || !isfinite(t->query_scale))
+        return pl_fail(err, PALI_MODEL, "%s: query scale: found %g, expected a number above 0", path, (double)t->query_scale);
     if (!(v->eps > 0) || !(t->eps > 0) || !(t->rope_base > 0))
         return pl_fail(err, PALI_MODEL, "%s: norm eps and rope base: expected numbers above 0", path);
     return PALI_OK;

@@ -93,7 +93,7 @@ static pali_status read_text(pl_config *config, const keys *k, pali_error *err)
         status = get_float(k, "final_logit_softcapping", &text->final_softcap, err);
     if (status == PALI_OK)
         status = get_float(k, "attention.query_pre_attn_scalar", &scalar, err);
-    if (scalar > 0)
+    if (status == PALI_OK)
         text->query_scale = (float)(1 / sqrt((double)scalar));
     return status;
 }

@@ -98,7 +98,8 @@ static char *find_in_cache(const char *name, pali_error *err)
                 cache, owner, name, owner, name);
     } else if (repository) {
         snapshot = snapshot_of(repository, err);
-        if (!snapshot || !pl_is_folder(snapshot)) {
+        const bool no_memory = !snapshot && pl_status_of(err, PALI_OK) == PALI_MEMORY;
+        if (!no_memory && (!snapshot || !pl_is_folder(snapshot))) {
             pl_fail(err, PALI_MODEL, "%s: %s: found no snapshot of its main branch, expected refs/main to name one; fetch it again", name, repository);
             free(snapshot);
             snapshot = NULL;

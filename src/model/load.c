@@ -38,6 +38,12 @@ static pali_status parse_type(const char *text, pl_dtype *type, pali_error *err)
     return PALI_OK;
 }
 
+/* Weights are turned or converted while they are placed, not used where they lie. */
+static bool copies_weights(const pl_paligemma *model, const pl_load_options *options)
+{
+    return options->type || model->checkpoint->container == PL_CONTAINER_NPZ;
+}
+
 /* Puts one weight in its place and counts it. */
 static pali_status place(pl_paligemma *model, const pl_weight *weight, size_t layer, const pl_source *source, const pl_load_options *options, pl_dtype type, pali_error *err)
 {
@@ -45,7 +51,10 @@ static pali_status place(pl_paligemma *model, const pl_weight *weight, size_t la
     pl_dtype_row_bytes(source->dtype, source->rows * source->columns, &bytes);
     model->parameters += source->rows * source->columns;
     model->weight_bytes += bytes;
-    return pl_paligemma_place(model, weight, layer, source, type, options->pool, err);
+    const pali_status status = pl_paligemma_place(model, weight, layer, source, type, options->pool, err);
+    if (options->progress && copies_weights(model, options))
+        options->progress(options->progress_context, pl_min(model->weight_bytes, model->total_bytes), model->total_bytes);
+    return status;
 }
 
 /* An output matrix of its own, where the checkpoint asks for one. */
@@ -68,6 +77,8 @@ static pali_status place_head(pl_paligemma *model, const pl_load_options *option
 
 static pali_status place_weights(pl_paligemma *model, const pl_load_options *options, pl_dtype type, pali_error *err)
 {
+    for (size_t i = 0; i < model->checkpoint->entry_count; i++)
+        model->total_bytes += model->checkpoint->entries[i].tensor->size;
     for (size_t w = 0; w < pl_weight_count; w++) {
         const pl_weight *weight = &pl_weights[w];
         if (weight->gemma2_only && !model->config.gemma2)
@@ -194,12 +205,12 @@ static void read_ahead(const pl_paligemma *model, const pl_load_options *options
     const pl_checkpoint *checkpoint = model->checkpoint;
     const uint64_t total = model->weight_bytes;
     const uint64_t memory = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
-    if (!options->progress || total > memory / 4 * 3)
+    if (!options->progress || copies_weights(model, options) || total > memory / 4 * 3)
         return;
     uint64_t done = 0;
     for (size_t i = 0; i < checkpoint->entry_count; i++) {
         const pl_named_tensor *tensor = checkpoint->entries[i].tensor;
-        if (!checkpoint->entries[i].known || tensor->problem || tensor->copied || checkpoint->container == PL_CONTAINER_NPZ)
+        if (!checkpoint->entries[i].known || tensor->problem || tensor->copied)
             continue;
         for (size_t at = 0; at < tensor->size; at += STEP) {
             const size_t bytes = pl_min(STEP, tensor->size - at), page = (size_t)sysconf(_SC_PAGESIZE);

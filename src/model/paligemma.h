@@ -29,7 +29,8 @@ typedef struct pl_paligemma {
     pl_tensor_file **adapters; /* [adapter_count] owned */
     size_t adapter_count, adapter_capacity;
     uint64_t copied_bytes;     /* in blocks, and by the readers of the files (inflated, not aligned) */
-    uint64_t parameters, weight_bytes;
+    uint64_t parameters, weight_bytes; /* of the weights, as the files have them */
+    uint64_t total_bytes;              /* of everything in the files */
     unsigned char *banned;     /* [vocabulary] owned: 1 for ids that are never an answer */
 } pl_paligemma;
 

@@ -21,15 +21,19 @@ bool pl_tensor_count(const pl_tensor *tensor, size_t *count)
     return fits;
 }
 
-bool pl_tensor_bytes(const pl_tensor *tensor, size_t *bytes)
+bool pl_shape_bytes(pl_dtype dtype, const size_t *shape, size_t rank, size_t *bytes)
 {
-    const size_t last = tensor->rank ? tensor->shape[tensor->rank - 1] : 1;
-    if (!pl_dtype_row_bytes(tensor->dtype, last, bytes))
+    if (!pl_dtype_row_bytes(dtype, rank ? shape[rank - 1] : 1, bytes))
         return false;
-    for (size_t i = 0; i + 1 < tensor->rank; i++)
-        if (!pl_mul(*bytes, tensor->shape[i], bytes))
+    for (size_t i = 0; i + 1 < rank; i++)
+        if (!pl_mul(*bytes, shape[i], bytes))
             return false;
     return true;
+}
+
+bool pl_tensor_bytes(const pl_tensor *tensor, size_t *bytes)
+{
+    return pl_shape_bytes(tensor->dtype, tensor->shape, tensor->rank, bytes);
 }
 
 bool pl_tensor_aligned(const pl_tensor *tensor)

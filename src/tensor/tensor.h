@@ -20,6 +20,9 @@ typedef struct pl_tensor {
 bool pl_tensor_count(const pl_tensor *tensor, size_t *count);
 bool pl_tensor_bytes(const pl_tensor *tensor, size_t *bytes);
 
+/* The bytes of any shape of a dtype; false if rows are no whole blocks, or it does not fit. */
+bool pl_shape_bytes(pl_dtype dtype, const size_t *shape, size_t rank, size_t *bytes);
+
 /* True if data is aligned to what the dtype's elements need. */
 bool pl_tensor_aligned(const pl_tensor *tensor);
 

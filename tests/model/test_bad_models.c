@@ -217,6 +217,9 @@ static void test_adapters(void **state)
         {"\"use_dora\": false", "\"use_dora\": true", "use_dora|true"},
         {"\"bias\": \"none\"", "\"bias\": \"all\"", "bias|all"},
         {"\"lora_alpha\": 6", "\"lora_alpha\": \"six\"", "lora_alpha|six"},
+        {"\"alpha_pattern\": {}", "\"alpha_pattern\": {\"((a{1,99}){1,99}){1,99}\": 3}", "alpha_pattern|{1,99}"},
+        {"\"alpha_pattern\": {}", "\"alpha_pattern\": {\"(q_proj\": 3}", "alpha_pattern|(q_proj"},
+        {"\"alpha_pattern\": {}", "\"alpha_pattern\": {\"q_proj\": \"3\"}", "alpha_pattern|q_proj|number"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         size_t size;
