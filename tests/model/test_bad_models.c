@@ -222,10 +222,15 @@ static void test_adapters(void **state)
         {"\"alpha_pattern\": {}", "\"alpha_pattern\": {\"q_proj\": \"3\"}", "alpha_pattern|q_proj|number"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        size_t size;
-        char *config = read_all(TINY "lora/all-new/adapter_config.json", &size);
-        write_all(in_folder("adapter_config.json"), config, size);
-        free(config);
+        static const char *const files[] = {"adapter_config.json", "adapter_model.safetensors"};
+        for (size_t f = 0; f < 2; f++) {
+            char path[128];
+            size_t size;
+            snprintf(path, sizeof path, TINY "lora/all-new/%s", files[f]);
+            char *bytes = read_all(path, &size);
+            write_all(in_folder(files[f]), bytes, size);
+            free(bytes);
+        }
         edit("adapter_config.json", cases[i].from, cases[i].to);
         lora[0] = folder;
         refuse(cases[i].to, TINY "pg1", &options, cases[i].fragments);
@@ -241,6 +246,7 @@ static void test_adapters(void **state)
     refuse("wrapping rank", TINY "pg1", &options, "q_proj|[r, 32]");
     unlink(in_folder("adapter_model.safetensors"));
     unlink(in_folder("adapter_config.json"));
+    unlink(in_folder("adapter_model.safetensors"));
 }
 
 /* Adds lm_head.weight, zeros of 4 bytes each, to the model's weights. */
