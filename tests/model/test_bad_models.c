@@ -241,12 +241,11 @@ static void test_adapters(void **state)
         "\"language_model.model.layers.0.self_attn.q_proj.lora_B.weight\":{\"dtype\":\"F32\",\"shape\":[32,0],\"data_offsets\":[0,0]}}";
     unsigned char file[8 + sizeof wrapping - 1] = {(sizeof wrapping - 1) & 0xff, (sizeof wrapping - 1) >> 8};
     memcpy(file + 8, wrapping, sizeof wrapping - 1);
-    edit("adapter_config.json", "\"lora_alpha\": \"six\"", "\"lora_alpha\": 6");
+    edit("adapter_config.json", "\"alpha_pattern\": {\"q_proj\": \"3\"}", "\"alpha_pattern\": {}");
     write_all(in_folder("adapter_model.safetensors"), file, sizeof file);
     refuse("wrapping rank", TINY "pg1", &options, "q_proj|[r, 32]");
     unlink(in_folder("adapter_model.safetensors"));
     unlink(in_folder("adapter_config.json"));
-    unlink(in_folder("adapter_model.safetensors"));
 }
 
 /* Adds lm_head.weight, zeros of 4 bytes each, to the model's weights. */
