@@ -11,6 +11,7 @@ CC=${CC:-cc}
 WORDS=${WORDS:-/usr/share/dict/words}
 MINUTES=${MINUTES:-38}  # processor minutes of training, both processes together
 WALL=${WALL:-1000000} # and at most so many minutes on the clock
+PICTURES=${PICTURES:-60000} # of each of two pools
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
 work=${1:?usage: make.sh WORK_FOLDER}
@@ -21,9 +22,9 @@ $CC -std=c11 -O2 -Wall -Wextra "$here"/*.c -o "$scenes" -ljpeg -lpng -lm
 
 for part in 0 1; do
     if [ ! -s "$work/pool$part.done" ]; then
-        "$scenes" --stream --seed 1 --start $((part * 60000)) --count 60000 |
+        "$scenes" --stream --seed 1 --start $((part * PICTURES)) --count "$PICTURES" |
             "$PYTHON" "$here/pool.py" "$work/pool$part" 112
-        "$scenes" --labels 8 --seed 1 --start $((part * 60000)) --count 60000 > "$work/pool$part.labels"
+        "$scenes" --labels 8 --seed 1 --start $((part * PICTURES)) --count "$PICTURES" > "$work/pool$part.labels"
         date > "$work/pool$part.done"
     fi &
 done
