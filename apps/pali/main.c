@@ -62,6 +62,7 @@ int main(int argc, char **argv)
 {
     guard_streams();
     signal(SIGPIPE, SIG_DFL);
+    signal(SIGXFSZ, SIG_IGN); /* a file over the limit is a failed write, which is told and cleaned up */
     if (argc < 2)
         return fail_usage(NULL, "a command is missing: run, chat, inspect, eval, help or version");
     const command *const chosen = choose(argv[1]);

@@ -5,6 +5,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <pali/eval.h>
@@ -16,8 +17,14 @@ typedef struct measurement {
     pl_eval_report report;
 } measurement;
 
-/* Hours of work should not end at a folder that cannot be written. */
-static pali_status check_writable(const char *path, pali_error *err)
+static bool same_file(const char *a, const char *b)
+{
+    struct stat one, other;
+    return stat(a, &one) == 0 && stat(b, &other) == 0 && one.st_dev == other.st_dev && one.st_ino == other.st_ino;
+}
+
+/* Hours of work should not end at a folder that cannot be written, nor with the rows overwritten. */
+static pali_status check_writable(const char *path, const char *rows, pali_error *err)
 {
     const char *const slash = strrchr(path, '/');
     char *const folder = slash ? pl_strndup(path, (size_t)(slash - path) + (slash == path), err) : pl_strdup(".", err);
@@ -26,6 +33,8 @@ static pali_status check_writable(const char *path, pali_error *err)
     pali_status status = PALI_OK;
     if (pl_is_folder(path))
         status = pl_fail(err, PALI_USAGE, "%s: is a folder, expected a file to write predictions to", path);
+    else if (same_file(path, rows))
+        status = pl_fail(err, PALI_USAGE, "%s: is the file of the rows, expected another to write predictions to", path);
     else if (access(folder, W_OK) != 0)
         status = pl_fail(err, PALI_USAGE, "%s: folder %s cannot be written", path, folder);
     free(folder);
@@ -95,7 +104,7 @@ static char *measure(measurement *m, pali_model *model, const char *path, pali_e
 {
     const pali_eval_options *const options = m->options;
     const double started = pl_now();
-    if (options->predictions && check_writable(options->predictions, err) != PALI_OK)
+    if (options->predictions && check_writable(options->predictions, path, err) != PALI_OK)
         return NULL;
     if (pl_eval_rows_read(path, options->limit, &m->rows, err) != PALI_OK)
         return NULL;

@@ -18,6 +18,18 @@ expect_json rows=3 matches=1 kinds.caption.exact=1 kinds.answer.rows=1 boxes.tru
 tail -n 1 "$work/out.jsonl" >"$work/out"
 expect_json row=4 'prefix=detect cat' prediction:text tokens:list exact:false log_likelihood:number
 
+mkdir "$work/sub"
+run eval -m "$model" --predictions "$work/sub/../rows.jsonl" "$work/rows.jsonl"
+expect_error 2 'rows.jsonl: is the file of the rows'
+[ "$(wc -l <"$work/rows.jsonl")" = 4 ] || failed 'the rows were overwritten'
+if (ulimit -f 0) 2>/dev/null; then # files may not grow: what was begun is taken away
+    about='eval with a limit on the size of files'
+    code=0
+    (ulimit -f 0 && "$pali" eval -q -m "$model" -n 6 --predictions "$work/sub/new.jsonl" "$work/rows.jsonl" 2>&1 </dev/null) | cat >"$work/err" || code=$?
+    expect_err 'new.jsonl: cannot write'
+    [ -z "$(ls "$work/sub")" ] || failed 'a part of the predictions was left'
+fi
+
 run eval -m "$model" -n 6 "$work/rows.jsonl"
 expect_ok
 expect_out caption

@@ -270,6 +270,8 @@ static void wrong_arguments(void **state)
     assert_int_equal(err.status, PALI_USAGE);
     assert_null(pali_eval(&model, rows_path, &(pali_eval_options){.predictions = folder}, &err));
     assert_int_equal(err.status, PALI_USAGE);
+    assert_null(pali_eval(&model, rows_path, &(pali_eval_options){.predictions = rows_path}, &err));
+    assert_int_equal(err.status, PALI_USAGE);
     assert_int_equal(model.encoded, 0);
 }
 
