@@ -12,6 +12,10 @@
 
 pali_status pl_preprocess_parse(const char *text, pl_preprocess_kind *kind, pali_error *err)
 {
+    if (strcmp(text, "big_vision") == 0) {
+        *kind = PL_PREPROCESS_ANTIALIAS;
+        return PALI_OK;
+    }
 #define MATCH(name, value, help)         \
     if (strcmp(text, value) == 0) {      \
         *kind = PL_PREPROCESS_##name;    \

@@ -42,7 +42,7 @@ static inline pl_preprocess_options pl_preprocess_default(void)
     return (pl_preprocess_options){.kind = PL_PREPROCESS_HF, .filter = PL_FILTER_BICUBIC};
 }
 
-/* Reads an option value such as "big_vision:plain"; PALI_USAGE names the known ones. */
+/* Reads an option value such as "big_vision:plain" ("big_vision" alone: antialias); PALI_USAGE names the known ones. */
 pali_status pl_preprocess_parse(const char *text, pl_preprocess_kind *kind, pali_error *err);
 
 /* The decoder whose pixels a recipe was fed with. */

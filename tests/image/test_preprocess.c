@@ -69,6 +69,8 @@ static void test_names(void **state)
     pali_error err = {0};
     assert_int_equal(pl_preprocess_parse("big_vision:plain", &kind, &err), PALI_OK);
     assert_int_equal(kind, PL_PREPROCESS_PLAIN);
+    assert_int_equal(pl_preprocess_parse("big_vision", &kind, &err), PALI_OK);
+    assert_int_equal(kind, PL_PREPROCESS_ANTIALIAS);
     assert_int_equal(pl_preprocess_parse("bilinear", &kind, &err), PALI_USAGE);
     assert_non_null(strstr(err.message, "'bilinear'"));
     assert_non_null(strstr(err.message, "big_vision:antialias"));
