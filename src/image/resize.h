@@ -11,14 +11,21 @@
 #include <stdint.h>
 
 /* Values as in Pillow and in preprocessor_config.json's "resample". */
+#define PL_FILTER_LIST(X)      \
+    X(NEAREST, 0, "nearest")   \
+    X(LANCZOS, 1, "lanczos")   \
+    X(BILINEAR, 2, "bilinear") \
+    X(BICUBIC, 3, "bicubic")   \
+    X(BOX, 4, "box")           \
+    X(HAMMING, 5, "hamming")
+
 typedef enum pl_filter {
-    PL_FILTER_NEAREST = 0,
-    PL_FILTER_LANCZOS = 1,
-    PL_FILTER_BILINEAR = 2,
-    PL_FILTER_BICUBIC = 3,
-    PL_FILTER_BOX = 4,
-    PL_FILTER_HAMMING = 5,
+#define PL_FILTER_ENUM(name, value, text) PL_FILTER_##name = value,
+    PL_FILTER_LIST(PL_FILTER_ENUM)
+#undef PL_FILTER_ENUM
 } pl_filter;
+
+const char *pl_filter_name(pl_filter filter);
 
 /*
  * Which pass comes first; it shows, as the first one rounds to 8 bits. Pillow

@@ -16,6 +16,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+const char *pl_filter_name(pl_filter filter)
+{
+    static const char *const names[] = {
+#define FILTER_NAME(name, value, text) [value] = text,
+        PL_FILTER_LIST(FILTER_NAME)
+#undef FILTER_NAME
+    };
+    return names[filter];
+}
+
 enum {
     WEIGHT_BITS = 22,
     LOW_BITS = 8, /* of a weight, in its low half; the rest fits in 15 bits */

@@ -80,6 +80,25 @@ static void survey(const pl_checkpoint *checkpoint, part_sum sums[PL_PART_COUNT]
     }
 }
 
+/* An output matrix of its own counts too; one that only repeats the embedding does not. */
+static void survey_head(const pl_checkpoint *checkpoint, part_sum *text, json_t *missing)
+{
+    const pl_entry *entry = pl_checkpoint_entry(checkpoint, "head.weight");
+    if (!checkpoint->config.untied_head)
+        return;
+    if (!entry) {
+        json_array_append_new(missing, json_string("lm_head.weight"));
+        return;
+    }
+    size_t count = 0;
+    if (entry->tensor->problem || !pl_tensor_count(&entry->tensor->tensor, &count))
+        return;
+    text->tensors++;
+    text->parameters += count;
+    text->bytes += entry->tensor->size;
+    text->types[entry->tensor->tensor.dtype] = true;
+}
+
 /* Parts as a user sees them: their repeated and single weights together. */
 static json_t *describe_parts(part_sum sums[PL_PART_COUNT], uint64_t *parameters, uint64_t *bytes)
 {
@@ -228,10 +247,9 @@ static json_t *try_opening(const char *path, const pl_inspect_options *options, 
 
 static json_t *describe_preprocessor(const pl_config *config)
 {
-    static const char *const filters[] = {"nearest", "lanczos", "bilinear", "bicubic", "box", "hamming"};
     json_t *object = json_object();
     set_size(object, "size", config->vision.image_size);
-    json_object_set_new(object, "resample", json_string(filters[config->preprocess.filter]));
+    json_object_set_new(object, "resample", json_string(pl_filter_name(config->preprocess.filter)));
     return object;
 }
 
@@ -247,6 +265,7 @@ char *pl_model_inspect(const char *path, const pl_inspect_options *options, pali
         for (size_t i = 0; i < pl_tensor_file_paths(checkpoint->files[f]); i++)
             json_array_append_new(files, json_string(pl_tensor_file_path(checkpoint->files[f], i)));
     survey(checkpoint, sums, missing, problems);
+    survey_head(checkpoint, &sums[PL_PART_TEXT], missing);
     json_object_set_new(report, "path", json_string(path));
     json_object_set_new(report, "format", json_string(pl_container_name(checkpoint->container)));
     json_object_set_new(report, "family", json_string(checkpoint->config.gemma2 ? "paligemma2" : "paligemma"));
