@@ -39,6 +39,7 @@ bench: setup
 	@sh tools/bench.sh build/release
 
 install: setup
+	@mkdir -p build && cmake --preset release -DCMAKE_INSTALL_PREFIX='$(PREFIX)' >build/configure-release.log 2>&1 || { cat build/configure-release.log; exit 1; }
 	$(call build,release)
 	@cmake --install build/release --prefix '$(PREFIX)'
 

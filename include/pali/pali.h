@@ -2,7 +2,7 @@
  * pali/pali.h: run PaliGemma from C.
  *
  *     pali_error err = {0};
- *     pali_model *model = pali_model_open("paligemma-3b-mix-448", NULL, &err);
+ *     pali_model *model = pali_model_open("google/paligemma2-3b-mix-448", NULL, &err);
  *     pali_session *session = pali_session_new(model, NULL, &err);
  *     pali_image *image = pali_image_open("cats.jpg", &err);
  *     pali_answer *answer = pali_ask(session, &image, 1, "caption en", NULL, &err);

@@ -218,6 +218,8 @@ static pali_status open_folder(pl_checkpoint *checkpoint, pali_error *err)
     checkpoint->container = PL_CONTAINER_SAFETENSORS;
     char *config = pl_path_join(checkpoint->path, "config.json", err), *preprocessor = pl_path_join(checkpoint->path, "preprocessor_config.json", err);
     pali_status status = config && preprocessor ? PALI_OK : PALI_MEMORY;
+    if (status == PALI_OK && !pl_is_file(config))
+        status = pl_fail(err, PALI_MODEL, "%s: found a folder without a file config.json, expected a Hugging Face model; a .gguf or .npz is opened by its own name", checkpoint->path);
     if (status == PALI_OK) {
         checkpoint->config_json = pl_json_open(config, err);
         status = checkpoint->config_json ? pl_config_from_json(&checkpoint->config, checkpoint->config_json, err) : pl_status_of(err, PALI_MODEL);
@@ -320,12 +322,15 @@ pl_checkpoint *pl_checkpoint_open(const char *path, const char *vision, pali_err
     checkpoint->npz_prefix = "";
     checkpoint->path = pl_strdup(path, err);
     pali_status status = checkpoint->path ? PALI_OK : PALI_MEMORY;
+    const bool gguf = pl_ends_with(path, ".gguf") && !pl_is_folder(path);
+    if (status == PALI_OK && vision && !gguf)
+        status = pl_fail(err, PALI_USAGE, "%s: found a vision file named for it, expected one only for a text model's .gguf", path);
     if (status == PALI_OK) {
         if (pl_is_folder(path))
             status = open_folder(checkpoint, err);
         else if (pl_ends_with(path, ".npz"))
             status = open_npz(checkpoint, err);
-        else if (pl_ends_with(path, ".gguf"))
+        else if (gguf)
             status = open_gguf(checkpoint, vision, err);
         else
             status = pl_fail(err, PALI_MODEL, "%s: found a file of unknown kind, expected a Hugging Face folder, an .npz or a .gguf file", path);

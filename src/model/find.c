@@ -16,9 +16,6 @@
 #ifndef PALI_DATA_FOLDER
 #define PALI_DATA_FOLDER ""
 #endif
-#ifndef PALI_SOURCE_FOLDER
-#define PALI_SOURCE_FOLDER ""
-#endif
 
 static bool is_model_folder(const char *path)
 {
@@ -37,7 +34,7 @@ static char *keep_if_model(char *path)
     return NULL;
 }
 
-/* "nano" beside the program (build tree or prefix), in the installed data, or in the sources. */
+/* "nano" beside the program, in a prefix or a build folder of the sources, or in the installed data. */
 static char *find_nano(pali_error *err)
 {
     char program[4096];
@@ -48,12 +45,12 @@ static char *find_nano(pali_error *err)
         if (slash)
             *slash = '\0';
         char *found = keep_if_model(pl_format(err, "%s/../share/pali/nano", program));
+        if (!found)
+            found = keep_if_model(pl_format(err, "%s/../../../models/nano", program));
         if (found)
             return found;
     }
     char *found = keep_if_model(pl_format(err, "%s/nano", PALI_DATA_FOLDER));
-    if (!found)
-        found = keep_if_model(pl_format(err, "%s/models/nano", PALI_SOURCE_FOLDER));
     if (!found)
         pl_fail(err, PALI_MODEL, "nano: the model that comes with pali is not installed, expected in %s/nano", PALI_DATA_FOLDER);
     return found;
@@ -94,8 +91,11 @@ static char *find_in_cache(const char *name, pali_error *err)
     char *snapshot = NULL;
     if (repository && !pl_is_folder(repository)) {
         const char *owner = slash ? "" : "google/";
-        pl_fail(err, PALI_MODEL, "%s: no such file or folder, and not in the Hugging Face cache %s; accept its licence at https://huggingface.co/%s%s, then: hf download %s%s", name,
-                cache, owner, name, owner, name);
+        if (pl_starts_with(name, "google/paligemma") || pl_starts_with(name, "paligemma"))
+            pl_fail(err, PALI_MODEL, "%s: no such file or folder, and not in the Hugging Face cache %s; accept its licence at https://huggingface.co/%s%s, then: hf download %s%s",
+                    name, cache, owner, name, owner, name);
+        else
+            pl_fail(err, PALI_MODEL, "%s: no such file or folder, and no model %s%s in the Hugging Face cache %s", name, owner, name, cache);
     } else if (repository) {
         snapshot = snapshot_of(repository, err);
         const bool no_memory = !snapshot && pl_status_of(err, PALI_OK) == PALI_MEMORY;

@@ -296,20 +296,20 @@ static void test_names(void **state)
     pali_error err = {0};
     char path[256];
     copy_model("pg1");
-    const char *const steps[] = {"hub", "hub/models--google--tiny-224", "hub/models--google--tiny-224/refs", "hub/models--google--tiny-224/snapshots"};
+    const char *const steps[] = {"hub", "hub/models--google--paligemma-tiny", "hub/models--google--paligemma-tiny/refs", "hub/models--google--paligemma-tiny/snapshots"};
     setenv("HF_HUB_CACHE", in_folder("hub"), 1);
-    assert_null(pl_model_find("google/tiny-224", &err));
+    assert_null(pl_model_find("google/paligemma-tiny", &err));
     assert_int_equal(err.status, PALI_MODEL);
-    assert_non_null(strstr(err.message, "accept its licence at https://huggingface.co/google/tiny-224"));
-    assert_non_null(strstr(err.message, "hf download google/tiny-224"));
+    assert_non_null(strstr(err.message, "accept its licence at https://huggingface.co/google/paligemma-tiny"));
+    assert_non_null(strstr(err.message, "hf download google/paligemma-tiny"));
     for (size_t i = 0; i < sizeof steps / sizeof *steps; i++)
         assert_true(mkdir(in_folder(steps[i]), 0700) == 0 || errno == EEXIST);
-    assert_null(pl_model_find("google/tiny-224", &err));
+    assert_null(pl_model_find("google/paligemma-tiny", &err));
     assert_non_null(strstr(err.message, "refs/main"));
-    write_all(in_folder("hub/models--google--tiny-224/refs/main"), "abc123\n", 7);
-    snprintf(path, sizeof path, "%s/hub/models--google--tiny-224/snapshots/abc123", folder);
+    write_all(in_folder("hub/models--google--paligemma-tiny/refs/main"), "abc123\n", 7);
+    snprintf(path, sizeof path, "%s/hub/models--google--paligemma-tiny/snapshots/abc123", folder);
     assert_int_equal(symlink(folder, path), 0);
-    char *found = pl_model_find("google/tiny-224", &err), *bare = pl_model_find("tiny-224", &err);
+    char *found = pl_model_find("google/paligemma-tiny", &err), *bare = pl_model_find("paligemma-tiny", &err);
     assert_string_equal(found, path);
     assert_string_equal(bare, path);
     const pl_load_options none = {0};
@@ -321,7 +321,7 @@ static void test_names(void **state)
     assert_null(pl_model_find("../etc/passwd/x", &err));
     assert_null(pl_model_find("", &err));
     unlink(path);
-    unlink(in_folder("hub/models--google--tiny-224/refs/main"));
+    unlink(in_folder("hub/models--google--paligemma-tiny/refs/main"));
     for (size_t i = sizeof steps / sizeof *steps; i-- > 0;)
         rmdir(in_folder(steps[i]));
     unsetenv("HF_HUB_CACHE");
