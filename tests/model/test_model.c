@@ -325,6 +325,28 @@ static void test_nucleus(void **state)
     assert_true(fabs((double)counts[1] / 20000 - 0.4 / 0.7) < 0.02);
 }
 
+/* Of the ids that the tiny Gemma 2's configuration calls an end, [1, 7], only the tokenizer's ends an answer. */
+static void test_ending(void **state)
+{
+    (void)state;
+    const struct {
+        int32_t only;
+        size_t tokens;
+        pl_ending ending;
+    } cases[2] = {{7, 5, PL_ENDING_LENGTH}, {1, 1, PL_ENDING_EOS}};
+    tiny_model tiny;
+    tiny_open(&tiny, models[1], NULL, NULL, 1);
+    tiny_images(&tiny, "a");
+    for (size_t i = 0; i < 2; i++) {
+        memset(tiny.model->banned, 1, tiny.model->config.text.vocabulary);
+        tiny.model->banned[cases[i].only] = 0;
+        tiny_ask(&tiny, "caption en", 5);
+        assert_int_equal(tiny.timeline.tokens.count, cases[i].tokens);
+        assert_int_equal(tiny.timeline.ending, cases[i].ending);
+    }
+    tiny_close(&tiny);
+}
+
 /* A weight that is not a number stops the answer with a reason. */
 static void test_not_finite(void **state)
 {
@@ -376,7 +398,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_mask),    cmocka_unit_test(test_right_padding), cmocka_unit_test(test_incremental), cmocka_unit_test(test_relative_positions),
         cmocka_unit_test(test_threads), cmocka_unit_test(test_batch),         cmocka_unit_test(test_fork),        cmocka_unit_test(test_sampling),
-        cmocka_unit_test(test_nucleus), cmocka_unit_test(test_not_finite),    cmocka_unit_test(test_prompt_without_row),
+        cmocka_unit_test(test_nucleus), cmocka_unit_test(test_not_finite), cmocka_unit_test(test_ending),    cmocka_unit_test(test_prompt_without_row),
         cmocka_unit_test(test_converted_once),
     };
     return cmocka_run_group_tests_name("model", tests, NULL, NULL);
