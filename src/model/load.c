@@ -152,20 +152,31 @@ static char *folder_of(const char *path, pali_error *err)
     return slash ? pl_strndup(path, pl_max((size_t)(slash - path), 1), err) : pl_strdup(".", err);
 }
 
+/* Location pieces that the files lack are added (a plain Gemma tokenizer), unless the embedding has no rows for them. */
+static pl_tokenizer *tokenizer_of_files(const char *path, size_t rows, pali_error *err)
+{
+    pl_tokenizer *tokenizer = pl_tokenizer_open(path, true, err);
+    if (!tokenizer || pl_tokenizer_count(tokenizer) <= rows + 1) /* <image>, the last, may do without a row */
+        return tokenizer;
+    pl_tokenizer_free(tokenizer);
+    return pl_tokenizer_open(path, false, err);
+}
+
 static pali_status open_tokenizer(pl_paligemma *model, const char *path, pali_error *err)
 {
+    const size_t rows = model->config.text.vocabulary;
     if (path) {
-        model->tokenizer = pl_tokenizer_open(path, true, err);
+        model->tokenizer = tokenizer_of_files(path, rows, err);
     } else if (model->checkpoint->container == PL_CONTAINER_GGUF && pl_gguf_has(model->checkpoint->files[0], "tokenizer.ggml.tokens")) {
         model->tokenizer = tokenizer_of_gguf(model->checkpoint->files[0], err);
     } else {
         char *folder = folder_of(model->checkpoint->path, err);
-        model->tokenizer = folder ? pl_tokenizer_open(folder, true, err) : NULL;
+        model->tokenizer = folder ? tokenizer_of_files(folder, rows, err) : NULL;
         free(folder);
     }
     if (!model->tokenizer)
         return pl_status_of(err, PALI_MODEL);
-    const size_t pieces = pl_tokenizer_count(model->tokenizer), rows = model->config.text.vocabulary;
+    const size_t pieces = pl_tokenizer_count(model->tokenizer);
     const pl_special_ids *special = pl_tokenizer_special(model->tokenizer);
     size_t highest = pieces;
     if (special->image >= 0 && (size_t)special->image + 1 == pieces) /* a placeholder needs no row */

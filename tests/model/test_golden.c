@@ -13,9 +13,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
+#include "base/file.h"
+#include "base/text.h"
 #include "formats/safetensors.h"
 #include "model/tiny.h"
 
@@ -241,6 +244,64 @@ static void test_big_vision(void **state)
     pl_tensor_file_close(golden);
 }
 
+/*
+ * A configuration that states no more than released files do, so that head dim
+ * 256 and 224 pixels are defaults. It comes without a tokenizer: this one has
+ * the characters U+0100 + id, so that a prompt can spell the golden's ids.
+ */
+static void write_tokenizer(const char *path)
+{
+    pali_error err = {0};
+    pl_buffer json = {0};
+    pl_buffer_printf(&json, &err, "{\"added_tokens\":[");
+    static const char *const control[] = {"<pad>", "<eos>", "<bos>", "<unk>"};
+    for (size_t i = 0; i < 4; i++)
+        pl_buffer_printf(&json, &err, "%s{\"id\":%zu,\"content\":\"%s\",\"special\":true}", i ? "," : "", i, control[i]);
+    pl_buffer_printf(&json, &err, "],\"normalizer\":{\"type\":\"Replace\",\"pattern\":{\"String\":\" \"},\"content\":\"\\u2581\"},"
+                                  "\"model\":{\"type\":\"BPE\",\"unk_token\":\"<unk>\",\"fuse_unk\":true,\"merges\":[],\"vocab\":{");
+    for (size_t i = 0; i < 128; i++) {
+        if (i < 4)
+            pl_buffer_printf(&json, &err, "\"%s\":%zu,", control[i], i);
+        else if (i == 8)
+            pl_buffer_printf(&json, &err, "\"\\n\":8,");
+        else
+            pl_buffer_printf(&json, &err, "\"\\u%04zx\":%zu%s", 0x100 + i, i, i < 127 ? "," : "}}}");
+    }
+    expect_ok(pl_file_write(path, json.data, json.length, &err), &err);
+    free(json.data);
+}
+
+static void test_defaults(void **state)
+{
+    (void)state;
+    char path[] = "/tmp/pali-tokenizer-XXXXXX";
+    pali_error err = {0};
+    size_t count = 0;
+    const int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    close(fd);
+    write_tokenizer(path);
+    pl_tensor_file *golden = pl_safetensors_open(TINY "pg1-defaults/golden.safetensors", &err);
+    assert_non_null(golden);
+    const pl_load_options options = {.tokenizer = path};
+    tiny_model tiny;
+    tiny_open(&tiny, TINY "pg1-defaults", &options, NULL, 2);
+    assert_int_equal(tiny.model->config.text.head_dim, 256);
+    assert_int_equal(tiny.model->config.vision.image_size, 224);
+    tiny_images(&tiny, "a");
+    tiny_ask(&tiny, "\u0114\u011e\u0128", 24); /* ids 20, 30, 40 */
+    const int32_t *tokens = golden_values(golden, "tokens", &count);
+    const float *logprobs = golden_values(golden, "logprobs", &count);
+    for (size_t i = 0; i < tiny.timeline.tokens.count; i++) {
+        assert_int_equal(tiny.timeline.tokens.data[i], tokens[i]);
+        assert_float_equal(tiny.timeline.logprobs[i], logprobs[i], 2e-4);
+    }
+    assert_int_equal(tiny.timeline.tokens.count, count);
+    unlink(path);
+    tiny_close(&tiny);
+    pl_tensor_file_close(golden);
+}
+
 static void check_forced(const char *name)
 {
     char path[96];
@@ -303,7 +364,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_stages), cmocka_unit_test(test_variants), cmocka_unit_test(test_big_vision),
-        cmocka_unit_test(test_forced), cmocka_unit_test(test_uncapped),
+        cmocka_unit_test(test_defaults), cmocka_unit_test(test_forced), cmocka_unit_test(test_uncapped),
     };
     return cmocka_run_group_tests_name("golden", tests, NULL, NULL);
 }
