@@ -2,6 +2,7 @@
 #include "api/handles.h"
 
 #include "base/file.h"
+#include "image/preprocess.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -44,7 +45,7 @@ pali_image *pali_image_from_rgb(const uint8_t *rgb, size_t width, size_t height,
 static pali_status copy_frames(const pl_frames *frames, size_t most, pali_image **images, pali_error *err)
 {
     for (size_t i = 0; i < most; i++) {
-        const pl_image *frame = &frames->frames[i % frames->count];
+        const pl_image *frame = &frames->frames[pl_video_frame(i, frames->count)];
         images[i] = pali_image_from_rgb(frame->rgb, frame->width, frame->height, err);
         if (images[i])
             continue;

@@ -81,21 +81,3 @@ pali_status pl_preprocess(const pl_image *image, size_t side, const pl_preproces
         return preprocess_pillow(image, side, chosen.filter, PL_PASS_PILLOW_13, pixels, err);
     return preprocess_tensorflow(image, side, chosen.kind, pixels, err);
 }
-
-pali_status pl_preprocess_video(const pl_frames *clip, size_t frames, size_t side, const pl_preprocess_options *options, float *pixels, pali_error *err)
-{
-    const size_t samples = 3 * side * side;
-    for (size_t i = 0; i < frames; i++) {
-        float *to = pixels + i * samples;
-        if (i >= clip->count) { /* seen before: the clip repeats */
-            memcpy(to, pixels + pl_video_frame(i, clip->count) * samples, samples * sizeof *to);
-            continue;
-        }
-        const pali_status status = pl_preprocess(&clip->frames[i], side, options, to, err);
-        if (status != PALI_OK) {
-            pl_error_prefix(err, "frame %zu", i);
-            return status;
-        }
-    }
-    return PALI_OK;
-}

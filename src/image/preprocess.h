@@ -45,13 +45,6 @@ static inline pl_preprocess_options pl_preprocess_default(void)
 /* Reads an option value such as "big_vision:plain" ("big_vision" alone: antialias); PALI_USAGE names the known ones. */
 pali_status pl_preprocess_parse(const char *text, pl_preprocess_kind *kind, pali_error *err);
 
-/* The decoder whose pixels a recipe was fed with. */
-static inline pl_decoder pl_preprocess_decoder(pl_preprocess_kind kind)
-{
-    const bool published = kind == PL_PREPROCESS_ANTIALIAS || kind == PL_PREPROCESS_PLAIN || kind == PL_PREPROCESS_VIDEO;
-    return published ? PL_DECODER_TENSORFLOW : PL_DECODER_PILLOW;
-}
-
 /* pixels [side, side, 3] f32 in [-1, 1], owned by the caller. NULL options: the default. */
 pali_status pl_preprocess(const pl_image *image, size_t side, const pl_preprocess_options *options, float *pixels, pali_error *err);
 
@@ -68,11 +61,5 @@ static inline size_t pl_video_frame(size_t i, size_t count)
 {
     return i % count;
 }
-
-/*
- * All frames of a clip: pixels [frames, side, side, 3]. Fewer frames than
- * `frames` repeat cyclically, more are cut. clip->count > 0.
- */
-pali_status pl_preprocess_video(const pl_frames *clip, size_t frames, size_t side, const pl_preprocess_options *options, float *pixels, pali_error *err);
 
 #endif

@@ -219,6 +219,31 @@ static void test_batch_and_fork(void **state)
     pali_answer_free(alone);
 }
 
+/* A clip's frames repeat in a circle up to the number asked for, and are cut beyond it. */
+static void test_frames(void **state)
+{
+    (void)state;
+    enum { MOST = 16 };
+    pali_error err = {0};
+    pali_image *frames[MOST], *fewer[2];
+    assert_int_equal(pali_image_open_frames("tests/data/image/clip2.gif", MOST, frames, &err), PALI_OK);
+    assert_int_equal(pali_image_open_frames("tests/data/image/clip2.gif", 2, fewer, &err), PALI_OK);
+    const size_t bytes = 3 * pali_image_width(frames[0]) * pali_image_height(frames[0]);
+    size_t period = 1;
+    while (period < MOST && memcmp(pali_image_rgb(frames[period]), pali_image_rgb(frames[0]), bytes) != 0)
+        period++;
+    assert_in_range(period, 2, MOST / 2);
+    for (size_t i = 0; i < MOST; i++)
+        assert_memory_equal(pali_image_rgb(frames[i]), pali_image_rgb(frames[i % period]), bytes);
+    for (size_t i = 0; i < 2; i++) {
+        assert_memory_equal(pali_image_rgb(fewer[i]), pali_image_rgb(frames[i]), bytes);
+        pali_image_free(fewer[i]);
+    }
+    for (size_t i = 0; i < MOST; i++)
+        pali_image_free(frames[i]);
+    assert_int_equal(pali_image_open_frames("tests/data/image/nowhere.gif", 2, fewer, &err), PALI_INPUT);
+}
+
 /* Forks draw their own random numbers when told to; their answers may be longer, not shorter than what is there. */
 static void test_fork_options(void **state)
 {
@@ -338,7 +363,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_arguments), cmocka_unit_test(test_options_size),  cmocka_unit_test(test_streaming), cmocka_unit_test(test_cancel), cmocka_unit_test(test_start),
-        cmocka_unit_test(test_same_pictures), cmocka_unit_test(test_batch_and_fork), cmocka_unit_test(test_fork_options), cmocka_unit_test(test_score),     cmocka_unit_test(test_limits), cmocka_unit_test(test_text),
+        cmocka_unit_test(test_same_pictures), cmocka_unit_test(test_batch_and_fork), cmocka_unit_test(test_fork_options), cmocka_unit_test(test_frames), cmocka_unit_test(test_score),     cmocka_unit_test(test_limits), cmocka_unit_test(test_text),
         cmocka_unit_test(test_inspect),
     };
     return cmocka_run_group_tests_name("api", tests, open_tiny, close_tiny);
