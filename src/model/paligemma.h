@@ -47,9 +47,13 @@ pali_status pl_paligemma_add_adapter(pl_paligemma *model, const char *spec, pali
 /* Where a weight goes: the struct of its part and layer, at the weight's offset. */
 void *pl_weight_target(pl_paligemma *model, const pl_weight *weight, size_t layer);
 
+/* Makes the model use a tensor as that weight: a matrix, or f32 values for a norm or bias. */
+void pl_paligemma_point(pl_paligemma *model, const pl_weight *weight, size_t layer, const pl_tensor *tensor);
+
 /*
- * Points the model at one weight: in place where type, layout and alignment
- * allow, else as a copy; `type` converts matrices when it is not PL_DTYPE_COUNT.
+ * Points the model at one weight of its checkpoint: in place where type,
+ * layout and alignment allow, else as a copy; `type` converts matrices when it
+ * is not PL_DTYPE_COUNT.
  */
 pali_status pl_paligemma_place(pl_paligemma *model, const pl_weight *weight, size_t layer, const pl_source *source, pl_dtype type, pl_pool *pool, pali_error *err);
 

@@ -31,6 +31,25 @@ void *pl_weight_target(pl_paligemma *model, const pl_weight *weight, size_t laye
     return base + weight->offset;
 }
 
+void pl_paligemma_point(pl_paligemma *model, const pl_weight *weight, size_t layer, const pl_tensor *tensor)
+{
+    void *target = pl_weight_target(model, weight, layer);
+    switch (weight->target) {
+    case PL_TARGET_LINEAR:
+        ((pl_linear *)target)->weight = *tensor;
+        break;
+    case PL_TARGET_BIAS:
+        ((pl_linear *)target)->bias = tensor->data;
+        break;
+    case PL_TARGET_TENSOR:
+        *(pl_tensor *)target = *tensor;
+        break;
+    case PL_TARGET_VECTOR:
+        *(const float **)target = tensor->data;
+        break;
+    }
+}
+
 /* Where value (row, column) of [out, in] lies in a slice of the given form. */
 static size_t index_of(const pl_source *s, size_t row, size_t column)
 {
@@ -162,20 +181,6 @@ pali_status pl_paligemma_place(pl_paligemma *model, const pl_weight *weight, siz
         model->copied_bytes -= bytes;
     }
 
-    void *target = pl_weight_target(model, weight, layer);
-    switch (weight->target) {
-    case PL_TARGET_LINEAR:
-        ((pl_linear *)target)->weight = tensor;
-        break;
-    case PL_TARGET_BIAS:
-        ((pl_linear *)target)->bias = tensor.data;
-        break;
-    case PL_TARGET_TENSOR:
-        *(pl_tensor *)target = tensor;
-        break;
-    case PL_TARGET_VECTOR:
-        *(const float **)target = tensor.data;
-        break;
-    }
+    pl_paligemma_point(model, weight, layer, &tensor);
     return PALI_OK;
 }

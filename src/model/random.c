@@ -1,0 +1,248 @@
+/*
+ * A stretch of random blocks is made once for each weight of the list; layers
+ * are filled with pieces of it, each from another place, by all threads. Speed
+ * does not depend on values, as long as they stay normal numbers.
+ */
+#include "model/random.h"
+
+#include "base/text.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+enum {
+    STRETCH = 1 << 18,   /* bytes of a stretch, about */
+    PIECE = 1 << 20,     /* bytes copied as one task, about */
+    LARGE_PAGE = 2 << 20, /* weights lie in large pages: fewer misses of the address cache */
+    ALIGNMENT = 64
+};
+
+/* splitmix64 (Steele, Lea & Flood 2014). */
+static uint64_t next_bits(uint64_t *state)
+{
+    uint64_t z = *state += 0x9e3779b97f4a7c15u;
+    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
+    return z ^ z >> 31;
+}
+
+static double uniform(uint64_t *state)
+{
+    return ((double)(next_bits(state) >> 11) + 0.5) * 0x1p-53;
+}
+
+/* Box and Muller. */
+static double normal(uint64_t *state)
+{
+    const double radius = sqrt(-2 * log(uniform(state)));
+    return radius * cos(6.283185307179586 * uniform(state));
+}
+
+/*
+ * Quantised types: where the f16 scales stand in a block, what the second (of
+ * the minima) is as a multiple of the first so that the mean is 0, and the
+ * deviation of the values when the first is 1 and all other bits are uniform.
+ */
+static const struct quantised {
+    pl_dtype type;
+    size_t scale_at, minimum_at; /* minimum_at 0: none */
+    double minimum, deviation;
+} quantised[] = {
+    {PL_Q8_0, 0, 0, 0, 73.9},
+    {PL_Q4_0, 0, 0, 0, 4.64},
+    {PL_Q4_K, 0, 2, 7.5, 258},
+    {PL_Q5_K, 0, 2, 15.5, 527},
+    {PL_Q6_K, 208, 0, 0, 1367},
+};
+
+static void put_f16(unsigned char *at, double value)
+{
+    const uint16_t bits = pl_f32_to_f16((float)value);
+    memcpy(at, &bits, sizeof bits);
+}
+
+static void make_quantised(const struct quantised *q, double deviation, uint64_t *state, unsigned char *blocks, size_t count)
+{
+    const size_t size = pl_dtype_bytes(q->type);
+    for (size_t i = 0; i < size * count; i++)
+        blocks[i] = (unsigned char)(next_bits(state) >> 56);
+    for (size_t i = 0; i < count; i++) {
+        /* Integers reach one further down than up: alternating signs even that out. */
+        const double scale = (i % 2 ? -deviation : deviation) / q->deviation;
+        put_f16(blocks + i * size + q->scale_at, scale);
+        if (q->minimum_at)
+            put_f16(blocks + i * size + q->minimum_at, scale * q->minimum);
+    }
+}
+
+static void make_plain(pl_dtype type, double mean, double deviation, uint64_t *state, unsigned char *blocks, size_t count)
+{
+    const size_t size = pl_dtype_bytes(type);
+    for (size_t i = 0; i < count; i++) {
+        const float value = (float)(mean + deviation * normal(state));
+        const uint16_t bits = type == PL_BF16 ? pl_f32_to_bf16(value) : pl_f32_to_f16(value);
+        memcpy(blocks + i * size, type == PL_F32 ? (const void *)&value : &bits, size);
+    }
+}
+
+pali_status pl_random_values_init(pl_random_values *values, pl_dtype type, double mean, double deviation, uint64_t seed, pali_error *err)
+{
+    const struct quantised *q = NULL;
+    for (size_t i = 0; i < sizeof quantised / sizeof *quantised; i++)
+        if (quantised[i].type == type)
+            q = &quantised[i];
+    if (!q && type != PL_F32 && type != PL_BF16 && type != PL_F16)
+        return pl_fail(err, PALI_USAGE, "type: found %s, of which no random weights can be made", pl_dtype_name(type));
+    const size_t count = STRETCH / pl_dtype_bytes(type);
+    *values = (pl_random_values){.type = type, .count = count, .blocks = pl_new_raw(count, pl_dtype_bytes(type), "random values", err)};
+    if (!values->blocks)
+        return PALI_MEMORY;
+    uint64_t state = seed * 0xd1342543de82ef95u;
+    if (q)
+        make_quantised(q, deviation, &state, values->blocks, count);
+    else
+        make_plain(type, mean, deviation, &state, values->blocks, count);
+    return PALI_OK;
+}
+
+void pl_random_values_copy(const pl_random_values *values, uint64_t piece, unsigned char *out, size_t bytes)
+{
+    const size_t size = pl_dtype_bytes(values->type), whole = values->count * size;
+    size_t at = next_bits(&piece) % values->count * size;
+    while (bytes) {
+        const size_t n = pl_min(bytes, whole - at);
+        memcpy(out, values->blocks + at, n);
+        out += n;
+        bytes -= n;
+        at = 0;
+    }
+}
+
+static bool is_vector(const pl_weight *weight)
+{
+    return weight->target == PL_TARGET_VECTOR || weight->target == PL_TARGET_BIAS;
+}
+
+void pl_random_spread(const pl_weight *weight, const pl_config *config, double *mean, double *deviation)
+{
+    const bool language = weight->part == PL_PART_TEXT || weight->part == PL_PART_TEXT_LAYER;
+    *mean = 0;
+    if (!is_vector(weight)) {
+        *deviation = 1 / sqrt((double)pl_dim_size(config, weight->columns));
+    } else if (pl_ends_with(weight->name, ".bias")) {
+        *deviation = 0.02;
+    } else { /* RMSNorm weights are offsets from one */
+        *mean = language ? 1 - (double)config->text.norm_offset : 1;
+        *deviation = 0.1;
+    }
+}
+
+pl_dtype pl_random_type(const pl_weight *weight, const pl_config *config, pl_dtype type, size_t *bytes)
+{
+    const size_t shape[2] = {pl_dim_size(config, weight->rows), pl_dim_size(config, weight->columns)};
+    if (is_vector(weight))
+        type = PL_F32;
+    if (!pl_shape_bytes(type, shape, 2, bytes))
+        pl_shape_bytes(type = PL_BF16, shape, 2, bytes);
+    return type;
+}
+
+static bool has_weight(const pl_config *config, const pl_weight *weight)
+{
+    return config->gemma2 || !weight->gemma2_only;
+}
+
+
+size_t pl_random_bytes(const pl_config *config, pl_dtype type)
+{
+    size_t total = 0, bytes;
+    for (const pl_weight *w = pl_weights; w < pl_weights + pl_weight_count; w++) {
+        if (!has_weight(config, w))
+            continue;
+        pl_random_type(w, config, type, &bytes);
+        total += pl_part_layers(config, w->part) * pl_round_up(bytes, ALIGNMENT);
+    }
+    return total;
+}
+
+typedef struct fill_job {
+    const pl_random_values *values;
+    unsigned char *out;
+    size_t bytes, step; /* of the weight, of a task */
+    uint64_t layer;
+} fill_job;
+
+static void fill_piece(void *context, size_t task, size_t thread)
+{
+    (void)thread;
+    const fill_job *job = context;
+    const size_t at = task * job->step;
+    pl_random_values_copy(job->values, job->layer << 32 | task, job->out + at, pl_min(job->step, job->bytes - at));
+}
+
+/* Makes one weight in every layer, from *at on. */
+static pali_status fill_weight(pl_paligemma *model, const pl_weight *weight, pl_dtype type, pl_pool *pool, unsigned char **at, pali_error *err)
+{
+    size_t bytes;
+    double mean, deviation;
+    pl_random_values values;
+    pl_random_spread(weight, &model->config, &mean, &deviation);
+    type = pl_random_type(weight, &model->config, type, &bytes);
+    const pali_status status = pl_random_values_init(&values, type, mean, deviation, (uint64_t)(weight - pl_weights) + 1, err);
+    if (status != PALI_OK)
+        return status;
+    const pl_tensor shape = {.dtype = type, .rank = 2, .shape = {pl_dim_size(&model->config, weight->rows), pl_dim_size(&model->config, weight->columns)}};
+    for (size_t layer = 0; layer < pl_part_layers(&model->config, weight->part); layer++) {
+        const size_t step = PIECE / pl_dtype_bytes(type) * pl_dtype_bytes(type);
+        fill_job job = {.values = &values, .out = *at, .bytes = bytes, .step = step, .layer = layer};
+        pl_pool_run(pool, (bytes + step - 1) / step, fill_piece, &job);
+        pl_tensor tensor = shape;
+        tensor.data = *at;
+        pl_paligemma_point(model, weight, layer, &tensor);
+        model->parameters += shape.shape[0] * shape.shape[1];
+        model->weight_bytes += bytes;
+        *at += pl_round_up(bytes, ALIGNMENT);
+    }
+    free(values.blocks);
+    return PALI_OK;
+}
+
+static pali_status fill(pl_paligemma *model, pl_dtype type, pl_pool *pool, pali_error *err)
+{
+    const pl_config *config = &model->config;
+    const size_t bytes = pl_round_up(pl_random_bytes(config, type), LARGE_PAGE);
+    model->siglip.blocks = pl_new(config->vision.layers, sizeof *model->siglip.blocks, "model", err);
+    model->gemma.layers = pl_new(config->text.layers, sizeof *model->gemma.layers, "model", err);
+    model->blocks = pl_new(1, sizeof *model->blocks, "model", err);
+    if (!model->siglip.blocks || !model->gemma.layers || !model->blocks)
+        return PALI_MEMORY;
+    unsigned char *at = aligned_alloc(LARGE_PAGE, bytes);
+    if (!at)
+        return pl_fail_memory(err, "weights", bytes);
+    model->blocks[model->block_count++] = at;
+#ifdef MADV_HUGEPAGE
+    madvise(at, bytes, MADV_HUGEPAGE);
+#endif
+    pali_status status = PALI_OK;
+    for (const pl_weight *w = pl_weights; status == PALI_OK && w < pl_weights + pl_weight_count; w++)
+        if (has_weight(config, w))
+            status = fill_weight(model, w, type, pool, &at, err);
+    model->gemma.head = (pl_linear){.weight = model->gemma.embedding};
+    return status;
+}
+
+pl_paligemma *pl_paligemma_random(const pl_config *config, pl_dtype type, pl_pool *pool, pali_error *err)
+{
+    pl_paligemma *model = pl_new(1, sizeof *model, "model", err);
+    if (!model)
+        return NULL;
+    model->config = *config;
+    model->siglip.config = config->vision;
+    model->gemma.config = config->text;
+    if (fill(model, type, pool, err) == PALI_OK)
+        return model;
+    pl_paligemma_close(model);
+    return NULL;
+}
