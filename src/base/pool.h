@@ -13,9 +13,18 @@ typedef struct pl_pool pl_pool;
 /* task: 0..tasks-1; thread: 0..threads-1, for per-thread scratch. */
 typedef void pl_task_fn(void *context, size_t task, size_t thread);
 
-/* threads = 0 means the number this process may use (affinity, cgroup). */
+enum { PL_MOST_THREADS = 4096 };
+
+/* threads = 0: the number that is right here (pl_machine). */
 pl_pool *pl_pool_new(size_t threads, pali_error *err);
 void pl_pool_free(pl_pool *pool);
+
+/*
+ * Holds each thread of the pool on a core of its own as far as there are cores;
+ * the first is left to the callers, whose threads are theirs. Best effort.
+ */
+void pl_pool_pin(pl_pool *pool);
+
 size_t pl_pool_threads(const pl_pool *pool);
 
 /*
@@ -24,8 +33,5 @@ size_t pl_pool_threads(const pl_pool *pool);
  * runs them on the caller's thread.
  */
 void pl_pool_run(pl_pool *pool, size_t tasks, pl_task_fn *run, void *context);
-
-/* The number of processors this process may use: affinity and cgroup quota. */
-size_t pl_processors(void);
 
 #endif

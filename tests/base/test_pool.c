@@ -3,6 +3,7 @@
 #include "base/memory.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -13,7 +14,7 @@
 
 #include <cmocka.h>
 
-enum { MOST_THREADS = 8, MOST_TASKS = 1000 };
+enum { MOST_THREADS = 64, FEW_THREADS = 8, MOST_TASKS = 1000 };
 
 typedef struct tally {
     atomic_uint runs[MOST_TASKS];
@@ -53,7 +54,7 @@ static void every_task_runs_once(void **state)
 {
     (void)state;
     pali_error err = {0};
-    for (size_t threads = 1; threads <= MOST_THREADS; threads++) {
+    for (size_t threads = 1; threads <= FEW_THREADS; threads++) {
         pl_pool *pool = pl_pool_new(threads, &err);
         assert_non_null(pool);
         assert_int_equal(pl_pool_threads(pool), threads);
@@ -133,7 +134,7 @@ static void pools_come_and_go(void **state)
 {
     (void)state;
     for (size_t i = 0; i < 200; i++) {
-        pl_pool *pool = pl_pool_new(1 + i % MOST_THREADS, NULL);
+        pl_pool *pool = pl_pool_new(1 + i % FEW_THREADS, NULL);
         assert_non_null(pool);
         if (i % 3)
             run_and_check(pool, i % 11);
@@ -141,16 +142,55 @@ static void pools_come_and_go(void **state)
     }
 }
 
-static void the_machine_has_processors(void **state)
+#ifdef __linux__
+static void note_processors(void *context, size_t task, size_t thread)
+{
+    (void)task;
+    cpu_set_t set;
+    if (thread > 0 && sched_getaffinity(0, sizeof set, &set) == 0)
+        atomic_store(&((atomic_int *)context)[thread], CPU_COUNT(&set));
+    usleep(1000); /* so that no thread takes them all */
+}
+
+/* Pinned workers stand on one processor each; the caller keeps its own. */
+static void workers_can_be_pinned(void **state)
 {
     (void)state;
-    const size_t processors = pl_processors();
-    assert_in_range(processors, 1, (size_t)sysconf(_SC_NPROCESSORS_CONF));
-    pl_pool *pool = pl_pool_new(0, NULL);
-    assert_non_null(pool);
-    assert_int_equal(pl_pool_threads(pool), processors);
-    run_and_check(pool, 100);
+    atomic_int found[4] = {0};
+    cpu_set_t before, after;
+    assert_int_equal(sched_getaffinity(0, sizeof before, &before), 0);
+    pl_pool *pool = pl_pool_new(4, NULL);
+    pl_pool_pin(pool);
+    pl_pool_run(pool, 100, note_processors, found);
     pl_pool_free(pool);
+    assert_int_equal(sched_getaffinity(0, sizeof after, &after), 0);
+    assert_true(CPU_EQUAL(&before, &after));
+    int pinned = 0;
+    for (size_t i = 1; i < 4; i++) {
+        assert_in_range(atomic_load(&found[i]), 0, 1);
+        pinned += atomic_load(&found[i]);
+    }
+    assert_true(pinned > 0);
+}
+#endif
+
+static void many_threads_share_few_tasks(void **state)
+{
+    (void)state;
+    pl_pool *pool = pl_pool_new(64, NULL);
+    assert_non_null(pool);
+    for (size_t i = 0; i < 200; i++)
+        run_and_check(pool, 3);
+    pl_pool_free(pool);
+}
+
+static void too_many_threads_are_refused(void **state)
+{
+    (void)state;
+    pali_error err = {0};
+    assert_null(pl_pool_new(PL_MOST_THREADS + 1, &err));
+    assert_int_equal(err.status, PALI_USAGE);
+    assert_string_equal(err.message, "threads: found 4097, expected at most 4096");
 }
 
 int main(void)
@@ -161,7 +201,11 @@ int main(void)
         cmocka_unit_test(jobs_follow_each_other),
         cmocka_unit_test(callers_take_turns),
         cmocka_unit_test(pools_come_and_go),
-        cmocka_unit_test(the_machine_has_processors),
+#ifdef __linux__
+        cmocka_unit_test(workers_can_be_pinned),
+#endif
+        cmocka_unit_test(many_threads_share_few_tasks),
+        cmocka_unit_test(too_many_threads_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
