@@ -79,7 +79,7 @@ static void bench_typed(const bench *b, pl_dtype type)
             continue;
         const size_t rows = WEIGHT_BYTES / row_bytes < 16384 ? WEIGHT_BYTES / row_bytes : 16384, panels = rows / columns;
         double gemv, pack;
-        BEST(gemv, kernels->gemv[type](rows, k, b->weights, row_bytes, b->a, b->c, false));
+        BEST(gemv, kernels->skinny[type](1, rows, k, b->weights, row_bytes, b->a, 0, b->c, 0, false));
         size_t at = 0;
         BEST(pack, (kernels->pack[type](columns, k, b->weights + at * columns * row_bytes, row_bytes, b->panel), at = (at + 1) % panels));
         printf("  K %zu: gemv %.1f GB/s, pack %.1f GB/s;", k, 1e-9 * (double)(rows * row_bytes) / gemv,
@@ -119,7 +119,7 @@ static int bench_level(bench *b, const char *level)
     printf("%s: panels of %zu columns, %zu rows\n", level, b->kernels->panel_columns, b->kernels->panel_rows);
     bench_gemm(b);
     for (pl_dtype type = 0; type < PL_DTYPE_COUNT; type++)
-        if (b->kernels->gemv[type] != NULL)
+        if (b->kernels->skinny[type] != NULL)
             bench_typed(b, type);
     bench_vectors(b);
     return 0;

@@ -1,7 +1,7 @@
 /*
  * Which kernels this processor runs. Each level names the features it needs;
  * cpuid says what the processor has and xgetbv whether the system saves the
- * wide registers. It is asked once; any thread may call.
+ * wide registers. The tables are filled once; any thread may call.
  */
 #include "kernels/levels.h"
 
@@ -14,8 +14,8 @@
 #endif
 
 typedef struct level {
-    const char *name;
-    const pl_kernels *kernels;
+    const char *name, *base; /* base: the level whose kernels it starts from */
+    void (*fill)(pl_kernels *k);
     bool (*runs)(void);
 } level;
 
@@ -54,6 +54,18 @@ static bool runs_avx512(void)
     const uint32_t ebx7 = bit_AVX2 | bit_AVX512F | bit_AVX512BW | bit_AVX512VL | bit_AVX512DQ;
     return has_features(bit_AVX | bit_FMA | bit_F16C, ebx7, 0xe6); /* and masks, zmm */
 }
+
+static bool runs_avx512_vnni(void)
+{
+    uint32_t a, b, c, d;
+    return runs_avx512() && __get_cpuid_count(7, 0, &a, &b, &c, &d) && (c & bit_AVX512VNNI);
+}
+
+static bool runs_avx512_bf16(void)
+{
+    uint32_t a, b, c, d;
+    return runs_avx512_vnni() && __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & bit_AVX512BF16);
+}
 #elif defined(__aarch64__)
 static bool runs_neon(void)
 {
@@ -61,7 +73,7 @@ static bool runs_neon(void)
 }
 #endif
 
-#define LEVEL_ROW(name) {#name, &pl_kernels_##name, runs_##name},
+#define LEVEL_ROW(name, base) {#name, #base, pl_fill_##name, runs_##name},
 static const level levels[] = {PL_LEVEL_LIST(LEVEL_ROW)};
 #undef LEVEL_ROW
 
@@ -71,14 +83,21 @@ enum { LEVELS = sizeof levels / sizeof levels[0] };
 static pthread_once_t detected = PTHREAD_ONCE_INIT;
 static bool runnable[LEVELS];
 static const char *runnable_names[LEVELS + 1]; /* NULL-terminated */
+static pl_kernels tables[LEVELS];
+
+static size_t find_level(const char *name);
 
 static void detect(void)
 {
     size_t count = 0;
     for (size_t i = 0; i < LEVELS; i++) {
         runnable[i] = levels[i].runs();
-        if (runnable[i])
-            runnable_names[count++] = levels[i].name;
+        if (!runnable[i])
+            continue;
+        tables[i] = tables[find_level(levels[i].base)];
+        tables[i].level = levels[i].name;
+        levels[i].fill(&tables[i]);
+        runnable_names[count++] = levels[i].name;
     }
 }
 
@@ -112,7 +131,7 @@ const pl_kernels *pl_kernels_get(const char *name, pali_error *err)
         const size_t i = find_level(name);
         if (i == LEVELS || !runnable[i])
             return fail_level(err, "kernel level", name, false);
-        return levels[i].kernels;
+        return &tables[i];
     }
     size_t best = LEVELS - 1;
     const char *const cap = getenv("PALI_CPU");
@@ -123,7 +142,7 @@ const pl_kernels *pl_kernels_get(const char *name, pali_error *err)
     }
     while (!runnable[best]) /* ref always does */
         best--;
-    return levels[best].kernels;
+    return &tables[best];
 }
 
 const char *const *pl_kernel_levels(void)

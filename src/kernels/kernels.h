@@ -21,7 +21,9 @@ typedef void pl_unpack_fn(size_t n, const void *src, float *dst);
 
 /*
  * rows (<= panel_columns) weight rows of k values, row_bytes apart -> panel
- * [k][panel_columns]; the columns from `rows` on are filled with zeros.
+ * [k][panel_columns]; the columns from `rows` on are filled with zeros. Tiled
+ * weights are packed by whole groups: where a panel is narrower than one, as
+ * several panels end to end.
  */
 typedef void pl_pack_fn(size_t rows, size_t k, const void *w, size_t row_bytes, float *panel);
 
@@ -41,11 +43,66 @@ enum { PL_SUM_SLICE = 256 }; /* a multiple of every quantised block */
 typedef void pl_gemm_fn(size_t m, size_t n, size_t k, const float *a, size_t a_stride, const float *panel, float *c, size_t c_stride, bool accumulate);
 
 /*
- * y[r] = (accumulate ? y[r] : 0) + sum over k of w[r][k] * x[k], for r < rows;
- * weight rows row_bytes apart. Fastest with many rows at a time: they are read
- * as a few long streams side by side.
+ * y[t][r] = (accumulate ? y[t][r] : 0) + sum over k of w[r][k] * x[t][k], for t < m and r < rows: m is
+ * small (decoding), the weights are streamed once. x [m, k] and y [m, rows] with strides in floats;
+ * weight rows (or groups of 16, if tiled) row_bytes apart. An output does not depend on m or on the
+ * rows beside it. Fastest with many rows at a time: they are read as a few long streams side by side.
  */
-typedef void pl_gemv_fn(size_t rows, size_t k, const void *w, size_t row_bytes, const float *x, float *y, bool accumulate);
+typedef void pl_skinny_fn(size_t m, size_t rows, size_t k, const void *w, size_t row_bytes, const float *x, size_t x_stride, float *y, size_t y_stride, bool accumulate);
+
+/* ---- Products of narrow numbers -------------------------------------- */
+
+/*
+ * Tiles: 16 rows of a weight matrix interleaved so that one vector holds the same two (bf16) or four
+ * (int8) values of k of all 16: bf16 [k/2][16][2], int8 [k/4][16][4]. A block of 1024 bytes is one
+ * AMX tile and takes 32 or 64 values of k; k is filled up to whole blocks with zeros. Matrices of
+ * activations are rows whose k is filled up in the same way, so that a kernel may run on to there.
+ */
+enum { PL_TILE_BF16 = 32, PL_TILE_I8 = 64 };
+
+/* y = x rounded to bf16 (to nearest, ties to even), and zeros up to whole blocks of PL_TILE_BF16. */
+typedef void pl_to_bf16_fn(size_t n, const float *x, uint16_t *y);
+
+/* x ~ scale * y, |y| <= 127, and zeros up to whole blocks of PL_TILE_I8; returns the scale (0 if all are 0). */
+typedef float pl_to_i8_fn(size_t n, const float *x, int8_t *y);
+
+/*
+ * x ~ scale * (256 * high + low) to 16 bits of the largest value: two planes, filled up likewise; returns
+ * the scale. NaN or infinity in x make the scale NaN.
+ */
+typedef float pl_to_planes_fn(size_t n, const float *x, int8_t *high, int8_t *low);
+
+/* rows (<= 16) weight rows of k values -> one column of bf16 tiles; missing rows are zeros. w lies at a whole block of k. */
+typedef void pl_pack_bf16_fn(size_t rows, size_t k, const void *w, size_t row_bytes, uint16_t *tiles);
+
+/* The same to int8 with one scale for each row. */
+typedef void pl_pack_i8_fn(size_t rows, size_t k, const void *w, size_t row_bytes, int8_t *tiles, float scale[PL_TILE_ROWS]);
+
+/* bf16 tiles of a matrix that lies [k][columns] in floats (values in attention), columns <= 16. */
+typedef void pl_pack_columns_bf16_fn(size_t columns, size_t k, const float *b, size_t row_stride, uint16_t *tiles);
+
+/*
+ * c[m][n] = (accumulate ? c[m][n] : 0) + sum over k of a[m][k] * b[k][n]; a [m, k] bf16 with a stride
+ * in values, b tiles of 16 columns each, tile_stride values from one column of tiles to the next. Sums
+ * are chains in f32 that go on from c: cutting k into whole blocks changes no bit, nor do m and n. How a
+ * pair of products is rounded on the way is the level's own.
+ */
+typedef void pl_gemm_bf16_fn(size_t m, size_t n, size_t k, const uint16_t *a, size_t a_stride, const uint16_t *tiles, size_t tile_stride, float *c, size_t c_stride,
+                             bool accumulate);
+
+/* c[m][n] = (accumulate ? c[m][n] : 0) + a_scale[m] * b_scale[n] * (sum over k of a[m][k] * b[k][n], exact); b_scale NULL: 1. k <= PL_I8_SLICE. */
+enum { PL_I8_SLICE = 16384 };
+typedef void pl_gemm_i8_fn(size_t m, size_t n, size_t k, const int8_t *a, size_t a_stride, const float *a_scale, const int8_t *tiles, size_t tile_stride,
+                           const float *b_scale, float *c, size_t c_stride, bool accumulate);
+
+/*
+ * As skinny, with activations in two planes: planes [m][2][stride] int8, high before low, with the
+ * scale of each row. Integer sums within a block of the weight's scale are exact.
+ */
+typedef void pl_skinny_i8_fn(size_t m, size_t rows, size_t k, const void *w, size_t row_bytes, const int8_t *planes, size_t stride, const float *x_scale, float *y,
+                             size_t y_stride, bool accumulate);
+
+/* ---- Vectors --------------------------------------------------------- */
 
 /* y = (x - mean) / sqrt(variance + eps) * scale + bias, over n values. */
 typedef void pl_layernorm_fn(size_t n, const float *x, const float *scale, const float *bias, float eps, float *y);
@@ -87,8 +144,8 @@ typedef size_t pl_argmax_fn(size_t n, const float *x);
 /* True when all n values are finite. */
 typedef bool pl_all_finite_fn(size_t n, const float *x);
 
-/* Every kernel but those that exist per weight type: X(type, name). */
-#define PL_KERNEL_LIST(X)                   \
+/* Every kernel but those that exist per weight type, X(type, name): on floats, and on narrow numbers. */
+#define PL_FLOAT_KERNEL_LIST(X)             \
     X(pl_pack_columns_fn, pack_columns)     \
     X(pl_gemm_fn, gemm)                     \
     X(pl_layernorm_fn, layernorm)           \
@@ -104,16 +161,34 @@ typedef bool pl_all_finite_fn(size_t n, const float *x);
     X(pl_argmax_fn, argmax)                 \
     X(pl_all_finite_fn, all_finite)
 
-/* Kernels of which there is one for each weight type (NULL for I8 and up): X(type, name). */
-#define PL_TYPED_KERNEL_LIST(X) \
-    X(pl_unpack_fn, unpack)     \
-    X(pl_pack_fn, pack)         \
-    X(pl_gemv_fn, gemv)
+#define PL_NARROW_KERNEL_LIST(X)                  \
+    X(pl_to_bf16_fn, to_bf16)                     \
+    X(pl_to_i8_fn, to_i8)                         \
+    X(pl_to_planes_fn, to_planes)                 \
+    X(pl_pack_columns_bf16_fn, pack_columns_bf16) \
+    X(pl_gemm_bf16_fn, gemm_bf16)                 \
+    X(pl_gemm_i8_fn, gemm_i8)
+
+#define PL_KERNEL_LIST(X) PL_FLOAT_KERNEL_LIST(X) PL_NARROW_KERNEL_LIST(X)
+
+/*
+ * Kernels of which there is one for each weight type: X(type, name). NULL where it makes no sense: unpack of tiled
+ * types; skinny_i8 of types without int8 codes.
+ */
+#define PL_TYPED_KERNEL_LIST(X)     \
+    X(pl_unpack_fn, unpack)         \
+    X(pl_pack_fn, pack)             \
+    X(pl_skinny_fn, skinny)         \
+    X(pl_pack_bf16_fn, pack_bf16)   \
+    X(pl_pack_i8_fn, pack_i8)       \
+    X(pl_skinny_i8_fn, skinny_i8)
 
 typedef struct pl_kernels {
     const char *level;    /* "ref", "avx2", "avx512", "neon" */
     size_t panel_columns; /* at most PL_PANEL_MAX, a multiple of 8 */
     size_t panel_rows;    /* rows of a that one inner product step takes; a hint for blocking */
+    bool bf16_unit;       /* gemm_bf16 is faster than gemm here; asked of a short probe where processors differ */
+    bool i8_unit;         /* gemm_i8 is faster than half of what gemm or gemm_bf16 take: two planes pay */
 #define PL_KERNEL_FIELD(type, name) type *name;
     PL_KERNEL_LIST(PL_KERNEL_FIELD)
 #undef PL_KERNEL_FIELD
@@ -123,6 +198,12 @@ typedef struct pl_kernels {
 } pl_kernels;
 
 enum { PL_PANEL_MAX = 64 };
+
+/*
+ * Values k0..k0+n of row r of a weight matrix of any type, in plain C; w is its first row (or group of rows), k0
+ * stands at a whole block. Scales of rows that a tensor keeps apart are not in it.
+ */
+void pl_read_row(pl_dtype type, const void *w, size_t row_bytes, size_t r, size_t k0, size_t n, float *values);
 
 /*
  * The table for a level by name, or for the best one this processor has when

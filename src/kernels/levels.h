@@ -19,18 +19,39 @@
     X(Q5_K, q5_k)         \
     X(Q6_K, q6_k)
 
-/* Levels compiled in, weakest first: X(name). */
+/* The tiled layouts of weights: X(dtype, suffix of its functions). */
+#define PL_TILED_LIST(X)      \
+    X(BF16_TILES, bf16_tiles) \
+    X(Q8_TILES, q8_tiles)     \
+    X(Q8_0_TILES, q8_0_tiles) \
+    X(Q4_0_TILES, q4_0_tiles)
+
+/* Types with a product of int8 codes: X(dtype, suffix). */
+#define PL_CODED_LIST(X)      \
+    X(Q8_0, q8_0)             \
+    X(Q4_0, q4_0)             \
+    X(Q8_TILES, q8_tiles)     \
+    X(Q8_0_TILES, q8_0_tiles) \
+    X(Q4_0_TILES, q4_0_tiles)
+
+/* Levels compiled in, weakest first: X(name, the level whose kernels it starts from). */
 #if defined(__x86_64__)
-#define PL_LEVEL_LIST(X) X(ref) X(avx2) X(avx512)
+#define PL_LEVEL_LIST(X)          \
+    X(ref, ref)                   \
+    X(avx2, ref)                  \
+    X(avx512, ref)                \
+    X(avx512_vnni, avx512)        \
+    X(avx512_bf16, avx512_vnni)
 #elif defined(__aarch64__)
-#define PL_LEVEL_LIST(X) X(ref) X(neon)
+#define PL_LEVEL_LIST(X) X(ref, ref) X(neon, ref)
 #else
-#define PL_LEVEL_LIST(X) X(ref)
+#define PL_LEVEL_LIST(X) X(ref, ref)
 #endif
 
-#define PL_LEVEL_TABLE(name) extern const pl_kernels pl_kernels_##name;
-PL_LEVEL_LIST(PL_LEVEL_TABLE)
-#undef PL_LEVEL_TABLE
+/* Puts the level's own kernels over those of the level it starts from. */
+#define PL_LEVEL_FILL(name, base) void pl_fill_##name(pl_kernels *k);
+PL_LEVEL_LIST(PL_LEVEL_FILL)
+#undef PL_LEVEL_FILL
 
 /*
  * Values unpacked at a time on the way to a panel or a dot product: a multiple

@@ -7,9 +7,9 @@
 
 static const struct {
     const char *name;
-    size_t block, bytes;
+    size_t block, bytes, rows;
 } types[PL_DTYPE_COUNT] = {
-#define TYPE_ROW(name, text, values, size) [PL_##name] = {text, values, size},
+#define TYPE_ROW(name, text, values, size, rows) [PL_##name] = {text, values, size, rows},
     PL_DTYPE_LIST(TYPE_ROW)
 #undef TYPE_ROW
 };
@@ -34,9 +34,20 @@ bool pl_dtype_is_float(pl_dtype type)
     return type <= PL_Q6_K;
 }
 
+bool pl_dtype_is_tiled(pl_dtype type)
+{
+    return types[type].rows > 1;
+}
+
+size_t pl_dtype_rows(pl_dtype type)
+{
+    return types[type].rows;
+}
+
 bool pl_dtype_row_bytes(pl_dtype type, size_t n, size_t *bytes)
 {
-    return n % types[type].block == 0 && pl_mul(n / types[type].block, types[type].bytes, bytes);
+    const size_t block = types[type].block, blocks = n / block + (n % block != 0);
+    return (n % block == 0 || pl_dtype_is_tiled(type)) && pl_mul(blocks, types[type].bytes, bytes);
 }
 
 static uint32_t bits_of(float x)

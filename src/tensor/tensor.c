@@ -23,8 +23,11 @@ bool pl_tensor_count(const pl_tensor *tensor, size_t *count)
 
 bool pl_shape_bytes(pl_dtype dtype, const size_t *shape, size_t rank, size_t *bytes)
 {
+    const size_t group = pl_dtype_rows(dtype);
     if (!pl_dtype_row_bytes(dtype, rank ? shape[rank - 1] : 1, bytes))
         return false;
+    if (group > 1)
+        return rank == 2 && pl_mul(*bytes, shape[0] / group + (shape[0] % group != 0), bytes);
     for (size_t i = 0; i + 1 < rank; i++)
         if (!pl_mul(*bytes, shape[i], bytes))
             return false;
@@ -38,7 +41,7 @@ bool pl_tensor_bytes(const pl_tensor *tensor, size_t *bytes)
 
 bool pl_tensor_aligned(const pl_tensor *tensor)
 {
-    /* Quantised blocks are read byte- or halfword-wise: two bytes suffice. */
+    /* Quantised blocks and tiles are read byte- or halfword-wise: two bytes suffice. */
     const size_t need = pl_dtype_block(tensor->dtype) > 1 ? 2 : pl_dtype_bytes(tensor->dtype);
     return (uintptr_t)tensor->data % need == 0;
 }
@@ -56,5 +59,5 @@ const void *pl_tensor_row(const pl_tensor *tensor, size_t row)
 {
     size_t bytes = 0;
     pl_dtype_row_bytes(tensor->dtype, tensor->shape[1], &bytes);
-    return (const unsigned char *)tensor->data + row * bytes;
+    return (const unsigned char *)tensor->data + row / pl_dtype_rows(tensor->dtype) * bytes;
 }

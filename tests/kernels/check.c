@@ -100,6 +100,18 @@ static void random_block(pl_dtype type, unsigned char *block)
         put_f16(block + 2, random_float() / 64);
         break;
     case PL_Q6_K: put_f16(block + 208, x / 1024); break;
+    case PL_BF16_TILES:
+        for (size_t i = 0; i < bytes; i += 2) {
+            const uint16_t value = pl_f32_to_bf16(random_float());
+            memcpy(block + i, &value, sizeof value);
+        }
+        break;
+    case PL_Q8_TILES: break;
+    case PL_Q8_0_TILES:
+    case PL_Q4_0_TILES:
+        for (size_t i = 0; i < 2 * PL_TILE_ROWS; i++)
+            put_f16(block + 2 * i, random_float() / 16);
+        break;
     default: fail_msg("no random weights of type %s", pl_dtype_name(type));
     }
 }

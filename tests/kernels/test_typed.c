@@ -1,9 +1,10 @@
 /*
- * unpack, pack and gemv for every weight type: unpacking to the bit against
+ * unpack, pack and skinny for every weight type: unpacking to the bit against
  * ref, and ref against values made by the gguf package (make_quant_golden.py);
- * gemv against a sum in double.
+ * skinny against a sum in double.
  */
 #include "base/file.h"
+#include "base/memory.h"
 #include "kernels/check.h"
 
 #include <math.h>
@@ -16,7 +17,7 @@ enum { GOLDEN_VALUES = 512 };
 static size_t row_length(pl_dtype type, size_t n)
 {
     const size_t block = pl_dtype_block(type);
-    return (n + block - 1) / block * block;
+    return pl_dtype_is_tiled(type) ? n : (n + block - 1) / block * block;
 }
 
 static size_t bytes_of_row(pl_dtype type, size_t n)
@@ -85,29 +86,41 @@ void check_unpack(const pl_kernels *k)
     check_unpack_golden(k);
 }
 
+static bool is_weight(pl_dtype type)
+{
+    return pl_dtype_is_float(type) || pl_dtype_is_tiled(type);
+}
+
+/* Weights [rows, n], whole groups of them if they are tiled. */
+static unsigned char *some_weights(pl_dtype type, size_t rows, size_t n)
+{
+    return random_weights(type, (rows + pl_dtype_rows(type) - 1) / pl_dtype_rows(type), bytes_of_row(type, n));
+}
+
 static void check_pack_size(const pl_kernels *k, pl_dtype type, size_t rows, size_t n)
 {
-    const size_t columns = k->panel_columns, row_bytes = bytes_of_row(type, n);
-    const unsigned char *const w = random_weights(type, rows, row_bytes);
-    float *const panel = edge_floats(n * columns), *const row = edge_floats(n);
-    k->pack[type](rows, n, w, row_bytes, panel);
+    const size_t wide = k->panel_columns, columns = pl_max(wide, pl_dtype_rows(type)), row_bytes = bytes_of_row(type, n);
+    const unsigned char *const w = some_weights(type, rows, n);
+    float *const panels = edge_floats(n * columns), *const row = edge_floats(n);
+    k->pack[type](rows, n, w, row_bytes, panels);
+    const size_t filled = pl_dtype_is_tiled(type) ? pl_min(columns, (rows + PL_TILE_ROWS - 1) / PL_TILE_ROWS * PL_TILE_ROWS) : rows; /* a group's missing rows are its own */
     for (size_t r = 0; r < columns; r++) {
-        if (r < rows)
-            reference()->unpack[type](n, w + r * row_bytes, row);
+        if (r < filled)
+            pl_read_row(type, w, row_bytes, r, 0, n, row);
         else
             memset(row, 0, n * sizeof *row);
         for (size_t i = 0; i < n; i++)
-            assert_same(k, "pack", 1, panel + i * columns + r, row + i);
+            assert_same(k, "pack", 1, panels + r / wide * wide * n + i * wide + r % wide, row + i);
     }
     edge_free_all();
 }
 
 void check_pack(const pl_kernels *k)
 {
-    const size_t columns = k->panel_columns;
-    assert_true(columns <= PL_PANEL_MAX && columns % 8 == 0 && columns > 0 && k->panel_rows > 0);
+    assert_true(k->panel_columns <= PL_PANEL_MAX && k->panel_columns % 8 == 0 && k->panel_columns > 0 && k->panel_rows > 0);
     for (pl_dtype type = 0; type < PL_DTYPE_COUNT; type++) {
-        assert_int_equal(k->pack[type] != NULL, pl_dtype_is_float(type));
+        assert_int_equal(k->pack[type] != NULL, is_weight(type));
+        const size_t columns = pl_max(k->panel_columns, pl_dtype_rows(type));
         for (size_t i = 0; k->pack[type] != NULL && i < length_count; i++) {
             const size_t n = row_length(type, lengths[i]);
             check_pack_size(k, type, columns, n);
@@ -119,36 +132,42 @@ void check_pack(const pl_kernels *k)
     }
 }
 
-/* Each row to 2^-20 of the sum of its terms' sizes, and the same bits whatever the rows beside it. */
-static void check_gemv_size(const pl_kernels *k, pl_dtype type, size_t rows, size_t n)
+/* Each output to 2^-20 of the sum of its terms' sizes, and the same bits whatever the rows beside it. */
+static void check_skinny_size(const pl_kernels *k, pl_dtype type, size_t m, size_t rows, size_t n)
 {
-    const size_t row_bytes = bytes_of_row(type, n);
-    const unsigned char *const w = random_weights(type, rows, row_bytes);
-    const float *const x = edge_floats(n);
-    float *const start = edge_floats(rows), *const y = edge_copy(rows, start), *const row = edge_floats(n);
-    k->gemv[type](rows, n, w, row_bytes, x, y, true);
-    for (size_t r = 0; r < rows; r++) {
-        double sum = (double)start[r], size = fabs(sum);
-        reference()->unpack[type](n, w + r * row_bytes, row);
-        for (size_t i = 0; i < n; i++) {
-            sum += (double)row[i] * (double)x[i];
-            size += fabs((double)row[i] * (double)x[i]);
+    const size_t row_bytes = bytes_of_row(type, n), x_stride = n + m % 3, y_stride = rows + m % 2, y_size = (m - 1) * y_stride + rows;
+    const unsigned char *const w = some_weights(type, rows, n);
+    const float *const x = edge_floats((m - 1) * x_stride + n);
+    float *const start = edge_floats(y_size), *const y = edge_copy(y_size, start), *const fresh = edge_floats(rows), *const row = edge_floats(n);
+    k->skinny[type](m, rows, n, w, row_bytes, x, x_stride, y, y_stride, true);
+    for (size_t t = 0; t < m; t++) {
+        k->skinny[type](1, rows, n, w, row_bytes, x + t * x_stride, 0, fresh, 0, false);
+        for (size_t r = 0; r < rows; r++) {
+            const size_t at = t * y_stride + r;
+            double sum = (double)start[at], size = fabs(sum);
+            pl_read_row(type, w, row_bytes, r, 0, n, row);
+            for (size_t i = 0; i < n; i++) {
+                sum += (double)row[i] * (double)x[t * x_stride + i];
+                size += fabs((double)row[i] * (double)x[t * x_stride + i]);
+            }
+            assert_near(k, "skinny", at, (double)y[at], sum, 0x1p-20 * size);
+            assert_near(k, "skinny without accumulation", r, (double)fresh[r], sum - (double)start[at], 0x1p-20 * size);
         }
-        assert_near(k, "gemv", r, (double)y[r], sum, 0x1p-20 * size);
-        float alone = start[r];
-        k->gemv[type](1, n, w + r * row_bytes, row_bytes, x, &alone, true);
-        assert_same(k, "gemv of one row", 1, &alone, y + r);
-        k->gemv[type](1, n, w + r * row_bytes, row_bytes, x, &alone, false);
-        assert_near(k, "gemv without accumulation", r, (double)alone, sum - (double)start[r], 0x1p-20 * size);
     }
+    for (size_t r = 0; r < rows; r += pl_dtype_rows(type)) /* one row (or group) and one input at a time */
+        for (size_t t = 0; t < m; t++) {
+            const size_t at = t * y_stride + r, some = pl_min(pl_dtype_rows(type), rows - r);
+            k->skinny[type](1, some, n, w + r / pl_dtype_rows(type) * row_bytes, row_bytes, x + t * x_stride, 0, start + at, 0, true);
+            assert_same(k, "skinny piece by piece", some, start + at, y + at);
+        }
     edge_free_all();
 }
 
-void check_gemv(const pl_kernels *k)
+void check_skinny(const pl_kernels *k)
 {
     for (pl_dtype type = 0; type < PL_DTYPE_COUNT; type++) {
-        assert_int_equal(k->gemv[type] != NULL, pl_dtype_is_float(type));
-        for (size_t i = 0; k->gemv[type] != NULL && i < length_count; i++)
-            check_gemv_size(k, type, 1 + i % 9, row_length(type, lengths[i]));
+        assert_int_equal(k->skinny[type] != NULL, is_weight(type));
+        for (size_t i = 0; k->skinny[type] != NULL && i < length_count; i++)
+            check_skinny_size(k, type, 1 + i % 7 * (i % 5), 1 + i % 9 + i % 4 * 13, row_length(type, lengths[i]));
     }
 }

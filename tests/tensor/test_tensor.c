@@ -25,6 +25,10 @@ static const struct {
     {PL_Q4_K, "q4_K", 256, 2 + 2 + 12 + 256 / 2, true},
     {PL_Q5_K, "q5_K", 256, 2 + 2 + 12 + 256 / 8 + 256 / 2, true},
     {PL_Q6_K, "q6_K", 256, 256 / 2 + 256 / 4 + 256 / 16 + 2, true},
+    {PL_BF16_TILES, "bf16_tiles", 32, 16 * 32 * 2, false},
+    {PL_Q8_TILES, "q8_tiles", 64, 16 * 64, false},
+    {PL_Q8_0_TILES, "q8_0_tiles", 64, 16 * (64 + 2 * 2), false},
+    {PL_Q4_0_TILES, "q4_0_tiles", 64, 16 * (64 / 2 + 2 * 2), false},
     {PL_I8, "i8", 1, 1, false},
     {PL_U8, "u8", 1, 1, false},
     {PL_I32, "i32", 1, 4, false},
@@ -53,7 +57,10 @@ static void bytes_of_rows(void **state)
         const size_t block = types[i].block;
         assert_true(pl_dtype_row_bytes(types[i].type, 0, &bytes) && bytes == 0);
         assert_true(pl_dtype_row_bytes(types[i].type, 3 * block, &bytes) && bytes == 3 * types[i].bytes);
-        if (block > 1) { /* a part of a block is no row */
+        if (pl_dtype_is_tiled(types[i].type)) { /* filled up */
+            assert_true(pl_dtype_row_bytes(types[i].type, 1, &bytes) && bytes == types[i].bytes);
+            assert_true(pl_dtype_row_bytes(types[i].type, 3 * block - 1, &bytes) && bytes == 3 * types[i].bytes);
+        } else if (block > 1) { /* a part of a block is no row */
             assert_false(pl_dtype_row_bytes(types[i].type, 1, &bytes));
             assert_false(pl_dtype_row_bytes(types[i].type, 3 * block - 1, &bytes));
         }
@@ -116,6 +123,13 @@ static void rows_of_a_matrix(void **state)
     const pl_tensor plain = {.dtype = PL_BF16, .rank = 2, .shape = {5, 7}, .data = bytes};
     assert_ptr_equal(pl_tensor_row(&plain, 0), bytes);
     assert_int_equal((uintptr_t)pl_tensor_row(&plain, 4) - (uintptr_t)bytes, 4 * 14);
+    const pl_tensor tiled = {.dtype = PL_Q8_TILES, .rank = 2, .shape = {40, 70}, .data = bytes};
+    assert_ptr_equal(pl_tensor_row(&tiled, 15), bytes);
+    assert_int_equal((uintptr_t)pl_tensor_row(&tiled, 33) - (uintptr_t)bytes, 2 * 2 * 1024);
+    size_t n;
+    assert_true(pl_tensor_bytes(&tiled, &n) && n == 3 * 2 * 1024);
+    const pl_tensor cube = {.dtype = PL_Q8_TILES, .rank = 3, .shape = {2, 16, 64}};
+    assert_false(pl_tensor_bytes(&cube, &n));
     const pl_tensor blocks = {.dtype = PL_Q6_K, .rank = 2, .shape = {5, 512}, .data = bytes};
     assert_int_equal((uintptr_t)pl_tensor_row(&blocks, 3) - (uintptr_t)bytes, 3 * 420);
 }

@@ -6,7 +6,6 @@
 #include <stddef.h>
 #include <string.h>
 
-#define PL_LEVEL "neon"
 #define PL_SIMD(name) name##_neon
 
 enum { VF = 4, PRODUCT_ROWS = 12 };
@@ -175,6 +174,21 @@ static inline vi vi_load_i8(const unsigned char *p)
     return vmovl_s16(vget_low_s16(wide));
 }
 
+static inline vi vi_load_i32(const unsigned char *p)
+{
+    return vreinterpretq_s32_u8(vld1q_u8(p));
+}
+
+static inline vf vf_of_bits(vi x)
+{
+    return vreinterpretq_f32_s32(x);
+}
+
+static inline vi vi_shift_right_signed(vi x, int bits)
+{
+    return vshlq_s32(x, vdupq_n_s32(-bits));
+}
+
 static inline vi vi_and(vi a, vi b)
 {
     return vandq_s32(a, b);
@@ -221,4 +235,7 @@ static inline void vf_transpose(vf x[VF])
 
 #include "kernels/simd/level.h"
 
-const pl_kernels pl_kernels_neon = {PL_SIMD_ENTRIES};
+void pl_fill_neon(pl_kernels *k)
+{
+    fill_simd(k);
+}

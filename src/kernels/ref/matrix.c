@@ -1,7 +1,7 @@
 /*
- * Matrix products in plain C: packing into panels, the panel product and the
- * matrix-vector product, and the table of the level `ref`, which defines what
- * is correct. Sums are chains of fused multiply-adds over k in rising order.
+ * Matrix products in plain C on floats: packing into panels, the panel product
+ * and the product with few rows, and the level `ref`, which defines what is
+ * correct. Sums are chains of fused multiply-adds over k in rising order.
  */
 #include "kernels/ref/ref.h"
 
@@ -9,66 +9,60 @@
 
 enum { COLUMNS = 16, ROWS = 4 };
 
-/* Bytes of one chunk of PL_UNPACK_CHUNK values of a type. */
-static size_t chunk_bytes(pl_dtype type)
+static void pack(pl_dtype type, size_t rows, size_t k, const void *w, size_t row_bytes, float *panel)
 {
-    return PL_UNPACK_CHUNK / pl_dtype_block(type) * pl_dtype_bytes(type);
-}
-
-static void pack(pl_dtype type, pl_unpack_fn *unpack, size_t rows, size_t k, const void *w, size_t row_bytes, float *panel)
-{
-    const size_t step = chunk_bytes(type);
+    rows = pl_round_up(rows, pl_dtype_rows(type));
     for (size_t r = 0; r < COLUMNS; r++) {
-        const unsigned char *src = (const unsigned char *)w + r * row_bytes;
-        for (size_t k0 = 0; k0 < k; k0 += PL_UNPACK_CHUNK, src += step) {
+        for (size_t k0 = 0; k0 < k; k0 += PL_UNPACK_CHUNK) {
             float chunk[PL_UNPACK_CHUNK] = {0};
             const size_t n = pl_min(k - k0, PL_UNPACK_CHUNK);
             if (r < rows)
-                unpack(n, src, chunk);
+                pl_read_row(type, w, row_bytes, r, k0, n, chunk);
             for (size_t i = 0; i < n; i++)
                 panel[(k0 + i) * COLUMNS + r] = chunk[i];
         }
     }
 }
 
-static void gemv(pl_dtype type, pl_unpack_fn *unpack, size_t rows, size_t k, const void *w, size_t row_bytes, const float *x, float *y, bool accumulate)
+static void skinny(pl_dtype type, size_t m, size_t rows, size_t k, const void *w, size_t row_bytes, const float *x, size_t x_stride, float *y, size_t y_stride, bool accumulate)
 {
-    const size_t step = chunk_bytes(type);
-    for (size_t r = 0; r < rows; r++) {
-        const unsigned char *src = (const unsigned char *)w + r * row_bytes;
-        float sum = accumulate ? y[r] : 0;
-        for (size_t k0 = 0; k0 < k; k0 += PL_UNPACK_CHUNK, src += step) {
-            float chunk[PL_UNPACK_CHUNK];
-            const size_t n = pl_min(k - k0, PL_UNPACK_CHUNK);
-            unpack(n, src, chunk);
-            for (size_t i = 0; i < n; i++)
-                sum = fmaf(chunk[i], x[k0 + i], sum);
+    for (size_t t = 0; t < m; t++) {
+        for (size_t r = 0; r < rows; r++) {
+            float sum = accumulate ? y[t * y_stride + r] : 0;
+            for (size_t k0 = 0; k0 < k; k0 += PL_UNPACK_CHUNK) {
+                float chunk[PL_UNPACK_CHUNK];
+                const size_t n = pl_min(k - k0, PL_UNPACK_CHUNK);
+                pl_read_row(type, w, row_bytes, r, k0, n, chunk);
+                for (size_t i = 0; i < n; i++)
+                    sum = fmaf(chunk[i], x[t * x_stride + k0 + i], sum);
+            }
+            y[t * y_stride + r] = sum;
         }
-        y[r] = sum;
     }
 }
 
-#define TYPED(type, name)                                                                                    \
-    static void pack_##name##_ref(size_t rows, size_t k, const void *w, size_t row_bytes, float *panel)      \
-    {                                                                                                        \
-        pack(PL_##type, pl_unpack_##name##_ref, rows, k, w, row_bytes, panel);                               \
-    }                                                                                                        \
-    static void gemv_##name##_ref(size_t rows, size_t k, const void *w, size_t row_bytes, const float *x,    \
-        float *y, bool accumulate)                                                                           \
-    {                                                                                                        \
-        gemv(PL_##type, pl_unpack_##name##_ref, rows, k, w, row_bytes, x, y, accumulate);                    \
+#define TYPED(type, name)                                                                                                                 \
+    static void pack_##name##_ref(size_t rows, size_t k, const void *w, size_t row_bytes, float *panel)                                   \
+    {                                                                                                                                     \
+        pack(PL_##type, rows, k, w, row_bytes, panel);                                                                                    \
+    }                                                                                                                                     \
+    static void skinny_##name##_ref(size_t m, size_t rows, size_t k, const void *w, size_t row_bytes, const float *x, size_t x_stride,    \
+        float *y, size_t y_stride, bool accumulate)                                                                                       \
+    {                                                                                                                                     \
+        skinny(PL_##type, m, rows, k, w, row_bytes, x, x_stride, y, y_stride, accumulate);                                                \
     }
 PL_WEIGHT_LIST(TYPED)
+PL_TILED_LIST(TYPED)
 #undef TYPED
 
-static void pl_pack_columns_ref(size_t columns, size_t k, const float *b, size_t row_stride, float *panel)
+void pl_pack_columns_ref(size_t columns, size_t k, const float *b, size_t row_stride, float *panel)
 {
     for (size_t i = 0; i < k; i++)
         for (size_t j = 0; j < COLUMNS; j++)
             panel[i * COLUMNS + j] = j < columns ? b[i * row_stride + j] : 0;
 }
 
-static void pl_gemm_ref(size_t m, size_t n, size_t k, const float *a, size_t a_stride, const float *panel, float *c, size_t c_stride, bool accumulate)
+void pl_gemm_ref(size_t m, size_t n, size_t k, const float *a, size_t a_stride, const float *panel, float *c, size_t c_stride, bool accumulate)
 {
     for (size_t i = 0; i < m; i++) {
         float *const row = c + i * c_stride;
@@ -86,15 +80,21 @@ static void pl_gemm_ref(size_t m, size_t n, size_t k, const float *a, size_t a_s
     }
 }
 
-const pl_kernels pl_kernels_ref = {
-    .level = "ref",
-    .panel_columns = COLUMNS,
-    .panel_rows = ROWS,
-#define ENTRY(type, name) .name = pl_##name##_ref,
+void pl_fill_ref(pl_kernels *k)
+{
+    k->panel_columns = COLUMNS;
+    k->panel_rows = ROWS;
+#define ENTRY(type, name) k->name = pl_##name##_ref;
     PL_KERNEL_LIST(ENTRY)
 #undef ENTRY
-#define ENTRY(type, name) \
-    .unpack[PL_##type] = pl_unpack_##name##_ref, .pack[PL_##type] = pack_##name##_ref, .gemv[PL_##type] = gemv_##name##_ref,
+#define ENTRY(type, name) k->unpack[PL_##type] = pl_unpack_##name##_ref;
     PL_WEIGHT_LIST(ENTRY)
 #undef ENTRY
-};
+#define ENTRY(type, name)                         \
+    k->pack[PL_##type] = pack_##name##_ref;       \
+    k->skinny[PL_##type] = skinny_##name##_ref;
+    PL_WEIGHT_LIST(ENTRY)
+    PL_TILED_LIST(ENTRY)
+#undef ENTRY
+    pl_fill_narrow_ref(k);
+}

@@ -1,11 +1,11 @@
 /*
  * One instruction-set level from its vocabulary: a level's file defines the
- * words below, includes this header, and has its table. Everything is static,
+ * words below, includes this header, and fills its table. Everything is static,
  * so that no code of one level can be linked in place of another's.
  *
  *   VF                        values in a vector, 4, 8 or 16
  *   PRODUCT_ROWS              rows of a product step, of two vectors each
- *   PL_LEVEL, PL_SIMD(name)   the level's name; a name with the level's suffix
+ *   PL_SIMD(name)             a name with the level's suffix
  *   vf, vi                    vectors of float and int32
  *   vf_zero vf_set vf_load vf_store vf_load_bytes     (any address)
  *   vf_load_first(p, n, fill), vf_store_first(p, n, x)   n < VF values, touching no others
@@ -17,7 +17,9 @@
  *   vf_sum vf_largest         over the lanes, in a fixed order
  *   vf_equal_bits(a, b)       bit i: lane i is equal
  *   vf_transpose(vf [VF])     a square in place
- *   vi_set vi_load_u8 vi_load_i8(bytes) vi_and vi_or vi_sub vi_shift_left vi_shift_right vf_from_int
+ *   vi_set vi_load_u8 vi_load_i8 vi_load_i32(bytes) vi_and vi_or vi_sub vf_from_int
+ *   vi_shift_left vi_shift_right vi_shift_right_signed(x, bits)
+ *   vf_of_bits(x)             the floats whose bits these are
  *   vf_from_low4(x, zero)     float of (x & 15) - zero
  */
 #ifndef PL_KERNELS_SIMD_LEVEL_H
@@ -40,15 +42,24 @@
 
 #include "kernels/simd/matrix.h"
 
-/*
- * The entries of the level's table. A level that has something better for one
- * puts it behind them, with -Woverride-init off around its table.
- */
-#define PL_SIMD_ENTRY(type, name) .name = PL_SIMD(name),
-#define PL_SIMD_TYPED_ENTRY(type, name) \
-    .unpack[PL_##type] = PL_SIMD(unpack_##name), .pack[PL_##type] = PL_SIMD(pack_##name), .gemv[PL_##type] = PL_SIMD(gemv_##name),
-#define PL_SIMD_ENTRIES                                                                  \
-    .level = PL_LEVEL, .panel_columns = PANEL, .panel_rows = PRODUCT_ROWS,               \
-    PL_KERNEL_LIST(PL_SIMD_ENTRY) PL_WEIGHT_LIST(PL_SIMD_TYPED_ENTRY)
+#include "kernels/simd/tiles.h"
+
+/* The level's kernels of this folder into its table; what a level has better it puts there afterwards. */
+#define PL_SIMD_ENTRY(type, name) k->name = PL_SIMD(name);
+#define PL_SIMD_TYPED_ENTRY(type, name)               \
+    k->unpack[PL_##type] = PL_SIMD(unpack_##name);    \
+    k->pack[PL_##type] = PL_SIMD(pack_##name);        \
+    k->skinny[PL_##type] = PL_SIMD(skinny_##name);
+#define PL_SIMD_TILED_ENTRY(type, name)               \
+    k->pack[PL_##type] = PL_SIMD(pack_##name);        \
+    k->skinny[PL_##type] = PL_SIMD(skinny_##name);
+static inline void fill_simd(pl_kernels *k)
+{
+    k->panel_columns = PANEL;
+    k->panel_rows = PRODUCT_ROWS;
+    PL_FLOAT_KERNEL_LIST(PL_SIMD_ENTRY)
+    PL_WEIGHT_LIST(PL_SIMD_TYPED_ENTRY)
+    PL_TILED_LIST(PL_SIMD_TILED_ENTRY)
+}
 
 #endif

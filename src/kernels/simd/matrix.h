@@ -1,5 +1,5 @@
 /*
- * Packing, the panel product and the matrix-vector product, once for every
+ * Packing, the panel product and the product with few rows, once for every
  * instruction set. A product step keeps PRODUCT_ROWS rows of one or two
  * vectors of sums in registers; k runs in slices whose panel stays in cache.
  */
@@ -172,17 +172,23 @@ ALWAYS_INLINE void add_part(const coding type, size_t part, const vf *codes, con
     }
 }
 
+/* Rows of x that share the decoding of a weight: as many as the registers hold. */
+enum { DOT_INPUTS = VF == 8 ? 1 : 2 };
+
 /*
- * Dot products of `rows` (a constant) weight rows, `stride` bytes apart, in an
- * order that does not depend on their number, then the values behind the last
- * whole block.
+ * Dot products of `rows` weight rows, `stride` bytes apart, with `inputs` rows of x (both constant), in an
+ * order that does not depend on their numbers, then the values behind the last whole block.
  */
-ALWAYS_INLINE void dot_rows(const coding type, pl_unpack_fn *rest, size_t rows, size_t stride, size_t k, const unsigned char *w, const float *x, float *dots)
+ALWAYS_INLINE void dot_rows(const coding type, pl_unpack_fn *rest, size_t rows, size_t inputs, size_t stride, size_t k, const unsigned char *w, const float *x, size_t x_stride,
+                            float dots[DOT_INPUTS][STREAMS])
 {
-    vf sum[STREAMS][2];
+    vf sum[DOT_INPUTS][STREAMS][2];
     UNROLL
-    for (size_t r = 0; r < rows; r++)
-        sum[r][0] = sum[r][1] = vf_zero();
+    for (size_t t = 0; t < inputs; t++) {
+        UNROLL
+        for (size_t r = 0; r < rows; r++)
+            sum[t][r][0] = sum[t][r][1] = vf_zero();
+    }
     const size_t whole = k - k % type.values;
     for (size_t i = 0; i < whole; i += type.values, w += type.bytes) {
         float scales[STREAMS][SCALES_MAX];
@@ -194,26 +200,52 @@ ALWAYS_INLINE void dot_rows(const coding type, pl_unpack_fn *rest, size_t rows, 
             type.scales(w + r * stride, scales[r]);
         }
         for (size_t part = 0; part < type.values / type.part; part++) {
-            vf inputs[PART_MAX / VF], codes[PART_MAX / VF];
+            vf values[DOT_INPUTS][PART_MAX / VF], codes[PART_MAX / VF];
             UNROLL
-            for (size_t j = 0; j < type.part / VF; j++)
-                inputs[j] = vf_load(x + i + part * type.part + j * VF);
+            for (size_t t = 0; t < inputs; t++) {
+                UNROLL
+                for (size_t j = 0; j < type.part / VF; j++)
+                    values[t][j] = vf_load(x + t * x_stride + i + part * type.part + j * VF);
+            }
             UNROLL
             for (size_t r = 0; r < rows; r++) {
                 type.codes(w + r * stride, part, codes);
-                add_part(type, part, codes, scales[r], inputs, sum[r]);
+                UNROLL
+                for (size_t t = 0; t < inputs; t++)
+                    add_part(type, part, codes, scales[r], values[t], sum[t][r]);
             }
         }
     }
     UNROLL
     for (size_t r = 0; r < rows; r++) {
-        dots[r] = vf_sum(vf_add(sum[r][0], sum[r][1]));
-        if (whole < k) {
-            float last[4 * VF];
+        float last[4 * VF];
+        if (whole < k)
             rest(k - whole, w + r * stride, last);
+        UNROLL
+        for (size_t t = 0; t < inputs; t++) {
+            dots[t][r] = vf_sum(vf_add(sum[t][r][0], sum[t][r][1]));
             for (size_t i = whole; i < k; i++)
-                dots[r] += last[i - whole] * x[i];
+                dots[t][r] += last[i - whole] * x[t * x_stride + i];
         }
+    }
+}
+
+/* `rows` weight rows (a constant) with all m rows of x; y of row r of the weight stands y_step floats behind that of r - 1. */
+ALWAYS_INLINE void dot_inputs(const coding type, pl_unpack_fn *rest, size_t rows, size_t m, size_t stride, size_t k, const unsigned char *w, const float *x, size_t x_stride, float *y,
+                              size_t y_stride, size_t y_step, bool accumulate)
+{
+    float dots[DOT_INPUTS][STREAMS];
+    for (size_t t = 0; t < m;) {
+        const size_t inputs = m - t >= DOT_INPUTS ? DOT_INPUTS : 1;
+        if (inputs == DOT_INPUTS)
+            dot_rows(type, rest, rows, DOT_INPUTS, stride, k, w, x + t * x_stride, x_stride, dots);
+        else
+            dot_rows(type, rest, rows, 1, stride, k, w, x + t * x_stride, x_stride, dots);
+        for (size_t i = 0; i < inputs; i++, t++)
+            for (size_t r = 0; r < rows; r++) {
+                float *const to = y + t * y_stride + r * y_step;
+                *to = (accumulate ? *to : 0) + dots[i][r];
+            }
     }
 }
 
@@ -222,31 +254,26 @@ ALWAYS_INLINE void dot_rows(const coding type, pl_unpack_fn *rest, size_t rows, 
  * is one long stream that the processor's own prefetching follows across the
  * ends of rows (1.4 to 1.8 times as fast as neighbouring rows at K = 2048).
  */
-ALWAYS_INLINE void gemv_rows(const coding type, pl_unpack_fn *rest, size_t rows, size_t k, const unsigned char *w, size_t row_bytes, const float *x, float *y, bool accumulate)
+ALWAYS_INLINE void skinny_rows(const coding type, pl_unpack_fn *rest, size_t m, size_t rows, size_t k, const unsigned char *w, size_t row_bytes, const float *x, size_t x_stride,
+                               float *y, size_t y_stride, bool accumulate)
 {
     const size_t slice = rows / STREAMS;
-    float dots[STREAMS];
-    for (size_t i = 0; i < slice; i++) {
-        dot_rows(type, rest, STREAMS, slice * row_bytes, k, w + i * row_bytes, x, dots);
-        for (size_t s = 0; s < STREAMS; s++)
-            y[s * slice + i] = (accumulate ? y[s * slice + i] : 0) + dots[s];
-    }
-    for (size_t r = STREAMS * slice; r < rows; r++) {
-        dot_rows(type, rest, 1, 0, k, w + r * row_bytes, x, dots);
-        y[r] = (accumulate ? y[r] : 0) + dots[0];
-    }
+    for (size_t i = 0; i < slice; i++)
+        dot_inputs(type, rest, STREAMS, m, slice * row_bytes, k, w + i * row_bytes, x, x_stride, y + i, y_stride, slice, accumulate);
+    for (size_t r = STREAMS * slice; r < rows; r++)
+        dot_inputs(type, rest, 1, m, 0, k, w + r * row_bytes, x, x_stride, y + r, y_stride, 0, accumulate);
 }
 
-#define TYPED(name, values, bytes, ...)                                                                                \
-    static void PL_SIMD(pack_##name)(size_t rows, size_t k, const void *w, size_t row_bytes, float *panel)             \
-    {                                                                                                                  \
-        const size_t chunk = (values) > CHUNK_SHORT ? (values) : CHUNK_SHORT;                                          \
-        pack_rows(PL_SIMD(unpack_##name), chunk, chunk / (values) * (bytes), rows, k, w, row_bytes, panel);            \
-    }                                                                                                                  \
-    static void PL_SIMD(gemv_##name)(size_t rows, size_t k, const void *w, size_t row_bytes, const float *x, float *y, \
-        bool accumulate)                                                                                               \
-    {                                                                                                                  \
-        gemv_rows(coding_##name, pl_unpack_##name##_ref, rows, k, w, row_bytes, x, y, accumulate);                     \
+#define TYPED(name, values, bytes, ...)                                                                                                   \
+    static void PL_SIMD(pack_##name)(size_t rows, size_t k, const void *w, size_t row_bytes, float *panel)                                \
+    {                                                                                                                                     \
+        const size_t chunk = (values) > CHUNK_SHORT ? (values) : CHUNK_SHORT;                                                             \
+        pack_rows(PL_SIMD(unpack_##name), chunk, chunk / (values) * (bytes), rows, k, w, row_bytes, panel);                               \
+    }                                                                                                                                     \
+    static void PL_SIMD(skinny_##name)(size_t m, size_t rows, size_t k, const void *w, size_t row_bytes, const float *x, size_t x_stride, \
+        float *y, size_t y_stride, bool accumulate)                                                                                       \
+    {                                                                                                                                     \
+        skinny_rows(coding_##name, pl_unpack_##name##_ref, m, rows, k, w, row_bytes, x, x_stride, y, y_stride, accumulate);               \
     }
 CODING_LIST(TYPED)
 #undef TYPED

@@ -5,7 +5,6 @@
 #include <immintrin.h>
 #include <stddef.h>
 
-#define PL_LEVEL "avx2"
 #define PL_SIMD(name) name##_avx2
 
 enum { VF = 8, PRODUCT_ROWS = 6 };
@@ -170,6 +169,21 @@ static inline vi vi_load_i8(const unsigned char *p)
     return _mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)p));
 }
 
+static inline vi vi_load_i32(const unsigned char *p)
+{
+    return _mm256_loadu_si256((const __m256i *)(const void *)p);
+}
+
+static inline vf vf_of_bits(vi x)
+{
+    return _mm256_castsi256_ps(x);
+}
+
+static inline vi vi_shift_right_signed(vi x, int bits)
+{
+    return _mm256_srai_epi32(x, bits);
+}
+
 static inline vi vi_and(vi a, vi b)
 {
     return _mm256_and_si256(a, b);
@@ -225,4 +239,7 @@ static inline void vf_transpose(vf x[VF])
 
 #include "kernels/simd/level.h"
 
-const pl_kernels pl_kernels_avx2 = {PL_SIMD_ENTRIES};
+void pl_fill_avx2(pl_kernels *k)
+{
+    fill_simd(k);
+}

@@ -5,7 +5,6 @@
 #include <immintrin.h>
 #include <stddef.h>
 
-#define PL_LEVEL "avx512"
 #define PL_SIMD(name) name##_avx512
 
 enum { VF = 16, PRODUCT_ROWS = 12 };
@@ -160,6 +159,21 @@ static inline vi vi_load_i8(const unsigned char *p)
     return _mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)(const void *)p));
 }
 
+static inline vi vi_load_i32(const unsigned char *p)
+{
+    return _mm512_loadu_si512(p);
+}
+
+static inline vf vf_of_bits(vi x)
+{
+    return _mm512_castsi512_ps(x);
+}
+
+static inline vi vi_shift_right_signed(vi x, int bits)
+{
+    return _mm512_srai_epi32(x, (unsigned)bits);
+}
+
 static inline vi vi_and(vi a, vi b)
 {
     return _mm512_and_si512(a, b);
@@ -224,4 +238,7 @@ static inline void vf_transpose(vf x[VF])
 
 #include "kernels/simd/level.h"
 
-const pl_kernels pl_kernels_avx512 = {PL_SIMD_ENTRIES};
+void pl_fill_avx512(pl_kernels *k)
+{
+    fill_simd(k);
+}

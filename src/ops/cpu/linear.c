@@ -76,8 +76,7 @@ static void stream_outputs(void *context, size_t task, size_t thread)
     pl_dtype_row_bytes(w->dtype, in, &row_bytes);
     if (job->bias)
         start_with_bias(job->y, first, outputs, job->bias);
-    for (size_t t = 0; t < job->x.count; t++)
-        job->kernels->gemv[w->dtype](outputs, in, weight_at(w, first, 0, row_bytes), row_bytes, job->x.data + t * in, job->y.data + t * out + first, job->bias != NULL);
+    job->kernels->skinny[w->dtype](job->x.count, outputs, in, weight_at(w, first, 0, row_bytes), row_bytes, job->x.data, in, job->y.data + first, out, job->bias != NULL);
 }
 
 static void multiply(pl_context *ctx, const pl_tensor *weight, const float *bias, pl_rows x, pl_rows y)
