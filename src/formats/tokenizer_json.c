@@ -9,6 +9,7 @@
 #include "base/text.h"
 #include "formats/json.h"
 #include "formats/tokenizer_merges.h"
+#include "formats/tokenizer_pieces.h"
 
 #include <jansson.h>
 #include <stdio.h>
@@ -16,19 +17,6 @@
 #include <string.h>
 
 #define SPACE "\xe2\x96\x81" /* U+2581, which stands for a space in pieces */
-
-/* One id while the file is collected; text borrowed from the JSON value. */
-typedef struct entry {
-    const char *text;
-    size_t length;
-    pl_piece_type type;
-} entry;
-
-typedef struct entries {
-    entry *at; /* [capacity] by id */
-    size_t capacity, count;
-    bool byte_fallback;
-} entries;
 
 /* The kind of a step; "" where it says none. */
 static const char *type_of(const json_t *step)
@@ -147,98 +135,6 @@ static pali_status check_model(const pl_json *json, bool *byte_fallback, pali_er
     return status;
 }
 
-static pali_status collect_vocab(entries *e, const json_t *vocab, pali_error *err)
-{
-    char name[80];
-    json_t *const object = (json_t *)vocab; /* jansson's iterator wants it so, and does not write */
-    for (void *at = json_object_iter(object); at; at = json_object_iter_next(object, at)) {
-        const char *text = json_object_iter_key(at);
-        const json_t *value = json_object_iter_value(at);
-        const size_t length = strlen(text);
-        const json_int_t id = json_integer_value(value);
-        if (!json_is_integer(value) || id < 0 || (uint64_t)id >= e->capacity)
-            return pl_fail(err, PALI_MODEL, "model.vocab: %s: expected an id from 0 to %zu without gaps",
-                           pl_printable(text, length, name), e->capacity - 1);
-        if (e->at[id].text)
-            return pl_fail(err, PALI_MODEL, "model.vocab: %s: id %lld is given twice", pl_printable(text, length, name),
-                           (long long)id);
-        const bool byte = e->byte_fallback && pl_byte_of_piece(text, length) >= 0;
-        e->at[id] = (entry){.text = text, .length = length, .type = byte ? PL_PIECE_BYTE : PL_PIECE_NORMAL};
-        e->count++;
-    }
-    return PALI_OK;
-}
-
-/* A token that takes the spaces beside it, or only whole words, gives other ids. */
-static pali_status check_flags(const json_t *token, size_t index, pali_error *err)
-{
-    static const char *const flags[] = {"lstrip", "rstrip", "single_word"};
-    for (size_t i = 0; i < sizeof flags / sizeof *flags; i++)
-        if (json_is_true(json_object_get(token, flags[i])))
-            return pl_fail(err, PALI_MODEL, "added_tokens[%zu].%s: found true, expected false", index, flags[i]);
-    return PALI_OK;
-}
-
-static pali_status collect_added(entries *e, const json_t *added, pali_error *err)
-{
-    for (size_t i = 0; i < json_array_size(added); i++) {
-        const json_t *token = json_array_get(added, i);
-        const json_t *id_value = json_object_get(token, "id"), *content = json_object_get(token, "content");
-        const json_int_t id = json_integer_value(id_value);
-        if (!json_is_integer(id_value) || !json_is_string(content))
-            return pl_fail(err, PALI_MODEL, "added_tokens[%zu]: expected an id and a content", i);
-        if (id < 0 || (uint64_t)id >= e->capacity)
-            return pl_fail(err, PALI_MODEL, "added_tokens[%zu].id: found %lld, expected 0 to %zu without gaps", i,
-                           (long long)id, e->capacity - 1);
-        const pali_status status = check_flags(token, i, err);
-        if (status != PALI_OK)
-            return status;
-        entry *at = &e->at[id];
-        if (at->text && strcmp(at->text, json_string_value(content)) != 0) {
-            char name[80];
-            return pl_fail(err, PALI_MODEL, "added_tokens[%zu].id: %lld is already %s", i, (long long)id,
-                           pl_printable(at->text, at->length, name));
-        }
-        e->count += at->text == NULL;
-        *at = (entry){.text = json_string_value(content),
-                      .length = json_string_length(content),
-                      .type = json_is_true(json_object_get(token, "special")) ? PL_PIECE_CONTROL : PL_PIECE_USER_DEFINED};
-    }
-    return PALI_OK;
-}
-
-static pali_status push_entries(pl_vocabulary *v, const entries *e, pali_error *err)
-{
-    for (size_t id = 0; id < e->count; id++) {
-        if (!e->at[id].text)
-            return pl_fail(err, PALI_MODEL, "model.vocab: no piece has id %zu, although there are %zu pieces", id, e->count);
-        const pali_status status = pl_vocabulary_push(v, e->at[id].text, e->at[id].length, 0, e->at[id].type, err);
-        if (status != PALI_OK)
-            return status;
-    }
-    return PALI_OK;
-}
-
-static pali_status read_pieces(pl_vocabulary *v, const pl_json *json, pali_error *err)
-{
-    const json_t *vocab = pl_json_at(json, "model.vocab"), *added = pl_json_at(json, "added_tokens");
-    if (!json_is_object(vocab))
-        return pl_fail(err, PALI_MODEL, "model.vocab: expected an object of pieces and ids");
-    if (added && !json_is_array(added))
-        return pl_fail(err, PALI_MODEL, "added_tokens: expected an array");
-    entries e = {.capacity = json_object_size(vocab) + json_array_size(added), .byte_fallback = v->byte_fallback};
-    e.at = pl_new(e.capacity, sizeof *e.at, "pieces", err);
-    if (!e.at)
-        return PALI_MEMORY;
-    pali_status status = collect_vocab(&e, vocab, err);
-    if (status == PALI_OK)
-        status = collect_added(&e, added, err);
-    if (status == PALI_OK)
-        status = push_entries(v, &e, err);
-    free(e.at);
-    return status;
-}
-
 /* The id of a control piece of this name, else -1. */
 static int32_t control_id(const pl_vocabulary *v, const char *name)
 {
@@ -264,9 +160,12 @@ static pali_status read_special(pl_vocabulary *v, const pl_json *json, pali_erro
     return PALI_OK;
 }
 
-static pali_status read_tokenizer(pl_vocabulary *v, const pl_json *json, pali_error *err)
+enum { PART_VOCAB, PART_MERGES, PARTS };
+
+/* vocab and merges are empty in the tree; as parts they are absent where they are no object and no array. */
+static pali_status read_tokenizer(pl_vocabulary *v, const pl_json *json, const pl_json_part parts[PARTS], pali_error *err)
 {
-    const json_t *merges = pl_json_at(json, "model.merges");
+    const json_t *added = pl_json_at(json, "added_tokens");
     pali_status status = check_model(json, &v->byte_fallback, err);
     if (status == PALI_OK)
         status = read_normalizer(v, pl_json_at(json, "normalizer"), err);
@@ -274,14 +173,18 @@ static pali_status read_tokenizer(pl_vocabulary *v, const pl_json *json, pali_er
         status = check_pre_tokenizer(pl_json_at(json, "pre_tokenizer"), err);
     if (status == PALI_OK)
         status = check_decoder(pl_json_at(json, "decoder"), err);
-    if (status == PALI_OK && !json_is_array(merges))
+    if (status == PALI_OK && !parts[PART_MERGES].value.at)
         status = pl_fail(err, PALI_MODEL, "model.merges: expected an array");
+    if (status == PALI_OK && !parts[PART_VOCAB].value.at)
+        status = pl_fail(err, PALI_MODEL, "model.vocab: expected an object of pieces and ids");
+    if (status == PALI_OK && added && !json_is_array(added))
+        status = pl_fail(err, PALI_MODEL, "added_tokens: expected an array");
     if (status == PALI_OK)
-        status = read_pieces(v, json, err);
+        status = pl_tokenizer_pieces_read(v, parts[PART_VOCAB].value, added, err);
     if (status == PALI_OK)
         status = read_special(v, json, err);
     if (status == PALI_OK)
-        status = pl_tokenizer_merges_read(v, merges, err);
+        status = pl_tokenizer_merges_read(v, parts[PART_MERGES].value, err);
     if (status == PALI_OK)
         status = pl_vocabulary_finish(v, err);
     return status;
@@ -300,14 +203,18 @@ pali_status pl_tokenizer_json_parse(pl_vocabulary *v, const void *bytes, size_t 
 {
     pali_error own = {0};
     pali_error *const reason = err ? err : &own;
+    pl_json_part parts[PARTS] = {[PART_VOCAB] = {.member = "vocab", .opening = '{'}, [PART_MERGES] = {.member = "merges", .opening = '['}};
     pl_vocabulary_init(v);
-    pl_json *json = pl_json_open_memory(bytes, size, name, reason);
+    pl_json *json = pl_json_open_parts(bytes, size, name, "model", parts, PARTS, reason);
     if (!json)
         return reason->status;
-    const pali_status status = conclude(json, read_tokenizer(v, json, reason), reason);
-    if (status != PALI_OK)
-        pl_vocabulary_free(v);
-    return status;
+    const pali_status status = conclude(json, read_tokenizer(v, json, parts, reason), reason);
+    if (status == PALI_OK)
+        return PALI_OK;
+    pl_vocabulary_free(v);
+    if (status == PALI_MODEL) /* if the file is no JSON at all, that is what there is to say */
+        pl_json_close(pl_json_open_memory(bytes, size, name, reason));
+    return reason->status;
 }
 
 pali_status pl_tokenizer_json_read(pl_vocabulary *v, const char *path, pali_error *err)

@@ -10,13 +10,12 @@
 
 #include "base/text.h"
 
-#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 
 /* The characters whose runs SentencePiece models have as pieces of their own. */
 static const char *const run_characters[] = {"\xe2\x96\x81", "\n", "\t", "\r"};
-enum { RUN_CHARACTERS = 4 };
+enum { RUN_CHARACTERS = 4, MOST_MERGES = 1 << 24 };
 
 static bool is_run(const char *text, size_t length, const char *character)
 {
@@ -36,68 +35,72 @@ static bool is_one_character(const char *text, size_t length)
     return pl_utf8_read(text, length, &code, &valid) == length;
 }
 
-/* The two halves of a merge, borrowed from the JSON value. */
-static bool split_merge(const json_t *merge, const char *half[2], size_t length[2])
+/* The two halves of a merge, borrowed. */
+typedef struct halves {
+    const char *text[2];
+    size_t length[2];
+} halves;
+
+/* The next string, as it stands or without its escapes in *room, which it uses up. */
+static bool take_plain(pl_json_cursor *c, char **room, const char **out, size_t *length)
 {
-    if (json_is_string(merge)) {
-        const char *text = json_string_value(merge);
-        const char *space = strchr(text, ' ');
-        if (!space || strchr(space + 1, ' '))
-            return false;
-        half[0] = text;
-        length[0] = (size_t)(space - text);
-        half[1] = space + 1;
-        length[1] = json_string_length(merge) - length[0] - 1;
-        return true;
-    }
-    if (!json_is_array(merge) || json_array_size(merge) != 2)
+    pl_json_text text;
+    if (!pl_json_take_string(c, &text))
         return false;
-    for (size_t i = 0; i < 2; i++) {
-        const json_t *part = json_array_get(merge, i);
-        if (!json_is_string(part))
-            return false;
-        half[i] = json_string_value(part);
-        length[i] = json_string_length(part);
-    }
+    *out = text.escaped ? *room : text.at;
+    *length = text.length;
+    if (text.escaped && !pl_json_unescape(text, *room, length))
+        return false;
+    *room += text.escaped ? *length : 0;
     return true;
 }
 
-/* The piece that two halves make; most often it is the one of the merge before. */
-static int32_t find_union(const pl_vocabulary *v, int32_t guess, const char *const half[2], const size_t length[2])
+/* "left right", or ["left", "right"]; `room` is as large as the list. */
+static bool take_halves(pl_json_cursor *c, char *room, halves *h)
 {
-    char both[2 * 4096];
-    const size_t total = length[0] + length[1];
-    memcpy(both, half[0], length[0]);
-    memcpy(both + length[0], half[1], length[1]);
+    if (pl_json_take(c, '['))
+        return take_plain(c, &room, &h->text[0], &h->length[0]) && pl_json_take(c, ',') &&
+               take_plain(c, &room, &h->text[1], &h->length[1]) && pl_json_take(c, ']');
+    const char *text;
+    size_t length;
+    const char *space = take_plain(c, &room, &text, &length) ? memchr(text, ' ', length) : NULL;
+    if (!space)
+        return false;
+    *h = (halves){.text = {text, space + 1}, .length = {(size_t)(space - text), length - (size_t)(space - text) - 1}};
+    return !memchr(h->text[1], ' ', h->length[1]);
+}
+
+/* The piece that two halves make; most often it is the one of the merge before. */
+static int32_t find_union(const pl_vocabulary *v, int32_t guess, const halves *h)
+{
+    const size_t first = h->length[0], total = first + h->length[1];
     if (guess >= 0) {
         size_t size;
         const char *text = pl_vocabulary_piece(v, guess, &size);
-        if (size == total && memcmp(text, both, total) == 0)
+        if (size == total && memcmp(text, h->text[0], first) == 0 && memcmp(text + first, h->text[1], h->length[1]) == 0)
             return guess;
     }
+    char both[2 * 4096]; /* both halves are pieces */
+    memcpy(both, h->text[0], first);
+    memcpy(both + first, h->text[1], h->length[1]);
     return pl_vocabulary_find(v, both, total);
 }
 
 /* guess: the result of the merge before, -1 for none. */
-static pali_status read_merge(const pl_vocabulary *v, const json_t *merge, size_t rank, int32_t guess, pl_merge *out,
-                              pali_error *err)
+static pali_status find_merge(const pl_vocabulary *v, const halves *h, size_t rank, int32_t guess, pl_merge *out, pali_error *err)
 {
-    const char *half[2];
-    size_t length[2];
     char name[80];
-    if (!split_merge(merge, half, length))
-        return pl_fail(err, PALI_MODEL, "model.merges[%zu]: expected \"left right\" or [\"left\", \"right\"]", rank);
     int32_t id[2];
     for (int i = 0; i < 2; i++) {
-        id[i] = pl_vocabulary_find(v, half[i], length[i]);
+        id[i] = pl_vocabulary_find(v, h->text[i], h->length[i]);
         if (id[i] < 0)
             return pl_fail(err, PALI_MODEL, "model.merges[%zu]: %s is no piece of model.vocab", rank,
-                           pl_printable(half[i], length[i], name));
+                           pl_printable(h->text[i], h->length[i], name));
     }
-    *out = (pl_merge){.left = id[0], .right = id[1], .piece = find_union(v, guess, half, length)};
+    *out = (pl_merge){.left = id[0], .right = id[1], .piece = find_union(v, guess, h)};
     if (out->piece < 0)
         return pl_fail(err, PALI_MODEL, "model.merges[%zu]: what %s begins is no piece of model.vocab", rank,
-                       pl_printable(half[0], length[0], name));
+                       pl_printable(h->text[0], h->length[0], name));
     return PALI_OK;
 }
 
@@ -223,20 +226,43 @@ done:
     return status;
 }
 
-pali_status pl_tokenizer_merges_read(pl_vocabulary *v, const json_t *list, pali_error *err)
+/* A growing list; room as for take_halves. */
+typedef struct merge_list {
+    pl_merge *at; /* [count] owned */
+    size_t count, capacity;
+} merge_list;
+
+static pali_status list_merges(const pl_vocabulary *v, pl_json_cursor c, char *room, merge_list *list, pali_error *err)
 {
-    const size_t count = json_array_size(list);
-    if (count > 1 << 24)
-        return pl_fail(err, PALI_MODEL, "model.merges: found %zu, expected at most %d", count, 1 << 24);
-    pl_merge *merges = pl_new_raw(count, sizeof *merges, "merges", err);
-    if (!merges)
-        return PALI_MEMORY;
-    for (size_t r = 0; r < count; r++) {
-        const pali_status status = read_merge(v, json_array_get(list, r), r, r ? merges[r - 1].piece : -1, &merges[r], err);
-        if (status != PALI_OK) {
-            free(merges);
+    if (!pl_json_take(&c, '['))
+        return pl_fail(err, PALI_MODEL, "model.merges: expected an array");
+    if (pl_json_take(&c, ']'))
+        return PALI_OK;
+    do {
+        halves h;
+        if (!take_halves(&c, room, &h))
+            return pl_fail(err, PALI_MODEL, "model.merges[%zu]: expected \"left right\" or [\"left\", \"right\"]", list->count);
+        if (list->count == MOST_MERGES)
+            return pl_fail(err, PALI_MODEL, "model.merges: found more than %d, expected at most as many", MOST_MERGES);
+        pali_status status = pl_grow(&list->at, &list->capacity, list->count + 1, sizeof *list->at, "merges", err);
+        const int32_t guess = list->count ? list->at[list->count - 1].piece : -1;
+        if (status == PALI_OK)
+            status = find_merge(v, &h, list->count, guess, &list->at[list->count], err);
+        if (status != PALI_OK)
             return status;
-        }
-    }
-    return settle(v, merges, count, err);
+        list->count++;
+    } while (pl_json_take(&c, ','));
+    return pl_json_take(&c, ']') ? PALI_OK : pl_fail(err, PALI_MODEL, "model.merges: expected an array");
+}
+
+pali_status pl_tokenizer_merges_read(pl_vocabulary *v, pl_json_cursor text, pali_error *err)
+{
+    merge_list list = {0};
+    char *room = pl_new_raw((size_t)(text.end - text.at), 1, "merges", err);
+    pali_status status = room ? list_merges(v, text, room, &list, err) : PALI_MEMORY;
+    free(room);
+    if (status == PALI_OK)
+        return settle(v, list.at, list.count, err);
+    free(list.at);
+    return status;
 }

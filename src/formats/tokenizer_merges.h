@@ -5,11 +5,10 @@
 #ifndef PL_FORMATS_TOKENIZER_MERGES_H
 #define PL_FORMATS_TOKENIZER_MERGES_H
 
+#include "formats/json_scan.h"
 #include "formats/vocabulary.h"
 
-struct json_t;
-
 /* `merges`: an array of "left right" strings or [left, right] arrays; the pieces of *v are complete. */
-pali_status pl_tokenizer_merges_read(pl_vocabulary *v, const struct json_t *merges, pali_error *err);
+pali_status pl_tokenizer_merges_read(pl_vocabulary *v, pl_json_cursor merges, pali_error *err);
 
 #endif

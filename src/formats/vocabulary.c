@@ -43,58 +43,71 @@ const char *pl_vocabulary_piece(const pl_vocabulary *v, int32_t id, size_t *leng
     return v->text + start;
 }
 
-static uint64_t hash_of(const char *text, size_t length)
+static uint32_t tag_of(const char *text, size_t length)
 {
     const uint64_t hash = pl_hash(text, length);
-    return hash ^ hash >> 29;
+    return (uint32_t)(hash ^ hash >> 32);
+}
+
+/* The slot of a piece, or the empty one where it belongs. */
+static pl_piece_slot *find_slot(const pl_vocabulary *v, uint32_t tag, const char *text, size_t length)
+{
+    for (size_t i = tag & (v->slot_count - 1);; i = (i + 1) & (v->slot_count - 1)) {
+        pl_piece_slot *const slot = &v->slots[i];
+        if (slot->id < 0)
+            return slot;
+        if (slot->tag != tag)
+            continue;
+        size_t size;
+        const char *piece = pl_vocabulary_piece(v, slot->id, &size);
+        if (size == length && memcmp(piece, text, length) == 0)
+            return slot;
+    }
 }
 
 int32_t pl_vocabulary_find(const pl_vocabulary *v, const char *text, size_t length)
 {
-    if (v->slot_count == 0 || length == 0 || length > v->longest)
-        return -1;
-    const uint64_t hash = hash_of(text, length);
-    const uint32_t tag = (uint32_t)(hash >> 32);
-    for (size_t i = hash & (v->slot_count - 1);; i = (i + 1) & (v->slot_count - 1)) {
-        const pl_piece_slot slot = v->slots[i];
-        if (slot.id < 0)
-            return -1;
-        if (slot.tag != tag)
-            continue;
-        size_t size;
-        const char *piece = pl_vocabulary_piece(v, slot.id, &size);
-        if (size == length && memcmp(piece, text, length) == 0)
-            return slot.id;
-    }
+    return length == 0 || length > v->longest ? -1 : find_slot(v, tag_of(text, length), text, length)->id;
 }
 
-static void put_slot(pl_piece_slot *slots, size_t count, uint64_t hash, int32_t id)
+/* Keeps the index at most half full with as many pieces. */
+static pali_status grow_index(pl_vocabulary *v, size_t pieces, pali_error *err)
 {
-    size_t i = hash & (count - 1);
-    while (slots[i].id >= 0)
-        i = (i + 1) & (count - 1);
-    slots[i] = (pl_piece_slot){.tag = (uint32_t)(hash >> 32), .id = id};
-}
-
-/* Keeps the index at most half full with one more piece. */
-static pali_status grow_index(pl_vocabulary *v, pali_error *err)
-{
-    if (2 * (v->count + 1) <= v->slot_count)
+    if (2 * pieces <= v->slot_count)
         return PALI_OK;
-    const size_t count = v->slot_count ? 2 * v->slot_count : 1024;
+    size_t count = 1024;
+    while (count < 2 * pieces)
+        count *= 2;
     pl_piece_slot *slots = pl_new_raw(count, sizeof *slots, "piece index", err);
     if (!slots)
         return PALI_MEMORY;
     memset(slots, 0xff, count * sizeof *slots);
-    for (size_t id = 0; id < v->count; id++) {
-        size_t length;
-        const char *text = pl_vocabulary_piece(v, (int32_t)id, &length);
-        put_slot(slots, count, hash_of(text, length), (int32_t)id);
+    for (size_t i = 0; i < v->slot_count; i++) {
+        size_t at = v->slots[i].tag & (count - 1);
+        if (v->slots[i].id < 0)
+            continue;
+        while (slots[at].id >= 0)
+            at = (at + 1) & (count - 1);
+        slots[at] = v->slots[i];
     }
     free(v->slots);
     v->slots = slots;
     v->slot_count = count;
     return PALI_OK;
+}
+
+pali_status pl_vocabulary_reserve(pl_vocabulary *v, size_t pieces, size_t bytes, pali_error *err)
+{
+    if (pieces > MOST_PIECES)
+        return pl_fail(err, PALI_MODEL, "found %zu pieces, expected at most %d", pieces, MOST_PIECES);
+    pali_status status = pl_grow(&v->text, &v->text_capacity, bytes, 1, "pieces", err);
+    if (status == PALI_OK)
+        status = pl_grow(&v->ends, &v->ends_capacity, pieces, sizeof *v->ends, "pieces", err);
+    if (status == PALI_OK)
+        status = pl_grow(&v->scores, &v->scores_capacity, pieces, sizeof *v->scores, "pieces", err);
+    if (status == PALI_OK)
+        status = pl_grow(&v->types, &v->types_capacity, pieces, 1, "pieces", err);
+    return status == PALI_OK ? grow_index(v, pieces, err) : status;
 }
 
 static bool is_utf8(const char *text, size_t length)
@@ -121,10 +134,6 @@ static pali_status check_piece(const pl_vocabulary *v, const char *text, size_t 
         return pl_fail(err, PALI_MODEL, "piece %zu: score is not a finite number", v->count);
     if ((int)type < PL_PIECE_NORMAL || (int)type > PL_PIECE_BYTE)
         return pl_fail(err, PALI_MODEL, "piece %zu: found type %d, expected 1 to 6", v->count, (int)type);
-    const int32_t twin = pl_vocabulary_find(v, text, length);
-    if (twin >= 0)
-        return pl_fail(err, PALI_MODEL, "piece %zu: %s stands already at id %d", v->count,
-                       pl_printable(text, length, name), (int)twin);
     if (v->text_size + length > UINT32_MAX)
         return pl_fail(err, PALI_MODEL, "piece %zu: more than 4 GiB of pieces", v->count);
     return PALI_OK;
@@ -135,24 +144,22 @@ pali_status pl_vocabulary_push(pl_vocabulary *v, const char *text, size_t length
 {
     pali_status status = check_piece(v, text, length, score, type, err);
     if (status == PALI_OK)
-        status = pl_grow(&v->text, &v->text_capacity, v->text_size + length, 1, "pieces", err);
-    if (status == PALI_OK)
-        status = pl_grow(&v->ends, &v->ends_capacity, v->count + 1, sizeof *v->ends, "pieces", err);
-    if (status == PALI_OK)
-        status = pl_grow(&v->scores, &v->scores_capacity, v->count + 1, sizeof *v->scores, "pieces", err);
-    if (status == PALI_OK)
-        status = pl_grow(&v->types, &v->types_capacity, v->count + 1, 1, "pieces", err);
-    if (status == PALI_OK)
-        status = grow_index(v, err);
+        status = pl_vocabulary_reserve(v, v->count + 1, v->text_size + length, err);
     if (status != PALI_OK)
         return status;
+    const uint32_t tag = tag_of(text, length);
+    pl_piece_slot *const slot = find_slot(v, tag, text, length);
+    char name[80];
+    if (slot->id >= 0)
+        return pl_fail(err, PALI_MODEL, "piece %zu: %s stands already at id %d", v->count,
+                       pl_printable(text, length, name), (int)slot->id);
+    *slot = (pl_piece_slot){.tag = tag, .id = (int32_t)v->count};
     memcpy(v->text + v->text_size, text, length);
     v->text_size += length;
     v->longest = pl_max(v->longest, length);
     v->ends[v->count] = (uint32_t)v->text_size;
     v->scores[v->count] = score;
     v->types[v->count] = (uint8_t)type;
-    put_slot(v->slots, v->slot_count, hash_of(text, length), (int32_t)v->count);
     v->count++;
     return PALI_OK;
 }
@@ -265,7 +272,7 @@ pali_status pl_vocabulary_from_arrays(pl_vocabulary *v, const pl_vocabulary_arra
                                       pali_error *err)
 {
     pl_vocabulary_init(v);
-    pali_status status = PALI_OK;
+    pali_status status = pl_vocabulary_reserve(v, arrays->count, 0, err);
     for (size_t i = 0; i < arrays->count && status == PALI_OK; i++) {
         const size_t length = arrays->lengths ? arrays->lengths[i] : strlen(arrays->pieces[i]);
         const pl_piece_type type = (pl_piece_type)arrays->types[i];

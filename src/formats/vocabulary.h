@@ -26,7 +26,7 @@ typedef struct pl_merge {
 
 /* A slot of the index from piece text to id. */
 typedef struct pl_piece_slot {
-    uint32_t tag; /* part of the hash, so that most misses touch no text */
+    uint32_t tag; /* the hash: its low bits are the slot's place, the rest spare most misses the text */
     int32_t id;   /* -1: empty */
 } pl_piece_slot;
 
@@ -53,6 +53,9 @@ typedef struct pl_vocabulary {
 /* An empty vocabulary, without special ids. */
 void pl_vocabulary_init(pl_vocabulary *v);
 void pl_vocabulary_free(pl_vocabulary *v);
+
+/* Makes room for as many pieces, of as many bytes in all, so that pushing them need not. */
+pali_status pl_vocabulary_reserve(pl_vocabulary *v, size_t pieces, size_t bytes, pali_error *err);
 
 /* Appends a piece as the next id. PALI_MODEL when empty, too long, not UTF-8 or there already. */
 pali_status pl_vocabulary_push(pl_vocabulary *v, const char *text, size_t length, float score, pl_piece_type type,
