@@ -104,6 +104,7 @@ int model_open(const settings *given, const command *of, pali_model **model, pal
         .lora = given->lora.items,
         .lora_count = given->lora.count,
         .no_final_softcap = given->no_final_softcap,
+        .activations = given->activations,
         .progress = progress_update,
         .progress_context = &bar,
     };

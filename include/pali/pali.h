@@ -80,6 +80,8 @@ typedef struct pali_model_options {
     bool no_final_softcap;       /* PaliGemma 2: leave the cap of 30 on output logits off, as its fine-tuning did */
     pali_progress_fn *progress;  /* NULL: none */
     void *progress_context;
+    const char *activations;     /* "f32": products take floats, as published, slower; "int8": fastest for 8- and 4-bit weights, less
+                                    exact; "auto" or NULL: bf16 or 16-bit codes where the processor gains by them */
 } pali_model_options;
 
 /*

@@ -55,6 +55,20 @@ static pali_status open_weights(pali_model *model, const char *name, const pali_
     return model->weights ? PALI_OK : pl_status_of(err, PALI_MODEL);
 }
 
+static pali_status parse_activations(const char *text, pl_activations *activations, pali_error *err)
+{
+    static const char *const names[] = {[PL_ACTIVATIONS_AUTO] = "auto", [PL_ACTIVATIONS_F32] = "f32", [PL_ACTIVATIONS_INT8] = "int8"};
+    *activations = PL_ACTIVATIONS_AUTO;
+    if (!text)
+        return PALI_OK;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strcmp(text, names[i]) == 0) {
+            *activations = (pl_activations)i;
+            return PALI_OK;
+        }
+    return pl_fail(err, PALI_USAGE, "activations: found \"%s\", expected auto, f32 or int8", text);
+}
+
 pali_model *pali_model_open(const char *name, const pali_model_options *options, pali_error *err)
 {
     pali_model_options o;
@@ -62,6 +76,9 @@ pali_model *pali_model_open(const char *name, const pali_model_options *options,
     if (pl_need(name, "pali_model_open", "name", err) != PALI_OK)
         return NULL;
     const double start = pl_now();
+    pl_activations activations;
+    if (parse_activations(o.activations, &activations, err) != PALI_OK)
+        return NULL;
     const pl_kernels *kernels = pl_kernels_get(o.cpu, err);
     pali_model *model = kernels ? pl_new(1, sizeof *model, "model", err) : NULL;
     if (!model)
@@ -71,7 +88,7 @@ pali_model *pali_model_open(const char *name, const pali_model_options *options,
         pali_model_free(model);
         return NULL;
     }
-    model->engine = (pl_engine){.model = model->weights, .kernels = kernels, .pool = model->pool};
+    model->engine = (pl_engine){.model = model->weights, .kernels = kernels, .pool = model->pool, .activations = activations};
     model->preprocess = preprocess_name(model->weights->config.preprocess.kind);
     model->load_seconds = pl_now() - start;
     return model;

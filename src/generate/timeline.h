@@ -18,6 +18,7 @@ typedef struct pl_engine {
     const pl_paligemma *model;
     const pl_kernels *kernels;
     pl_pool *pool;       /* or NULL */
+    pl_activations activations;
     pl_trace_fn *trace;  /* sees intermediate results; NULL: none */
     void *trace_context;
 } pl_engine;
@@ -25,7 +26,7 @@ typedef struct pl_engine {
 /* The context of a computation on one engine, over an arena. */
 static inline pl_context pl_engine_context(const pl_engine *engine, pl_arena *arena)
 {
-    return (pl_context){.kernels = engine->kernels, .pool = engine->pool, .arena = arena, .trace = engine->trace, .trace_context = engine->trace_context};
+    return (pl_context){.kernels = engine->kernels, .pool = engine->pool, .arena = arena, .activations = engine->activations, .trace = engine->trace, .trace_context = engine->trace_context};
 }
 
 /* Embeddings of pictures, counted references: forks share them. */

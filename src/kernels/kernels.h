@@ -119,6 +119,9 @@ typedef void pl_geglu_fn(size_t n, const float *gate, const float *up, float *y)
 /* x = cap * tanh(x / cap), in place. */
 typedef void pl_softcap_fn(size_t n, float cap, float *x);
 
+/* y = y * scale + bias, rounded once; scale or bias may be NULL: 1 and 0. */
+typedef void pl_affine_fn(size_t n, const float *scale, const float *bias, float *y);
+
 /* y += x; y += a*x; y *= a. */
 typedef void pl_add_fn(size_t n, const float *x, float *y);
 typedef void pl_axpy_fn(size_t n, float a, const float *x, float *y);
@@ -153,6 +156,7 @@ typedef bool pl_all_finite_fn(size_t n, const float *x);
     X(pl_gelu_fn, gelu)                     \
     X(pl_geglu_fn, geglu)                   \
     X(pl_softcap_fn, softcap)               \
+    X(pl_affine_fn, affine)                 \
     X(pl_add_fn, add)                       \
     X(pl_axpy_fn, axpy)                     \
     X(pl_scale_fn, scale)                   \

@@ -59,10 +59,13 @@ static void attention_branch_inplace(pl_context *ctx, const pl_gemma *gemma, siz
     extend_caches(ctx, b, layer, k, v);
     const pl_attention attention = {.heads = c->heads, .kv_heads = c->kv_heads, .head_dim = c->head_dim, .scale = c->query_scale, .softcap = c->attention_softcap};
     pl_op_attention(ctx, &attention, q, b->attention, b->count, mixed);
-    pl_op_linear(ctx, &w->o, mixed, normed);
-    if (c->post_norms)
+    if (c->post_norms) {
+        pl_op_linear(ctx, &w->o, mixed, normed);
         rmsnorm(ctx, gemma, normed, w->attention_post_norm, normed);
-    pl_op_add(ctx, x, normed, x);
+        pl_op_add(ctx, x, normed, x);
+    } else {
+        pl_op_linear_add(ctx, &w->o, mixed, x, x);
+    }
     pl_arena_release(ctx->arena, mark);
 }
 
@@ -75,15 +78,16 @@ static void mlp_branch_inplace(pl_context *ctx, const pl_gemma *gemma, size_t la
         const pl_rows chunk = pl_rows_view(x, first, pl_min(MLP_ROWS, x.count - first));
         const size_t mark = pl_arena_mark(ctx->arena);
         const pl_rows normed = pl_rows_push(ctx, chunk.count, c->width);
-        const pl_rows gate = pl_rows_push(ctx, chunk.count, c->mlp), up = pl_rows_push(ctx, chunk.count, c->mlp);
+        const pl_rows hidden = pl_rows_push(ctx, chunk.count, c->mlp);
         rmsnorm(ctx, gemma, chunk, w->mlp_norm, normed);
-        pl_op_linear(ctx, &w->gate, normed, gate);
-        pl_op_linear(ctx, &w->up, normed, up);
-        pl_op_geglu(ctx, gate, up, gate);
-        pl_op_linear(ctx, &w->down, gate, normed);
-        if (c->post_norms)
+        pl_op_linear_geglu(ctx, &w->gate, &w->up, normed, hidden);
+        if (c->post_norms) {
+            pl_op_linear(ctx, &w->down, hidden, normed);
             rmsnorm(ctx, gemma, normed, w->mlp_post_norm, normed);
-        pl_op_add(ctx, chunk, normed, chunk);
+            pl_op_add(ctx, chunk, normed, chunk);
+        } else {
+            pl_op_linear_add(ctx, &w->down, hidden, chunk, chunk);
+        }
         pl_arena_release(ctx->arena, mark);
     }
 }
@@ -132,8 +136,6 @@ void pl_gemma_forward_inplace(pl_context *ctx, const pl_gemma *gemma, pl_rows x,
 
 void pl_gemma_logits(pl_context *ctx, const pl_gemma *gemma, pl_rows hidden, pl_rows logits)
 {
-    pl_op_linear(ctx, &gemma->head, hidden, logits);
-    if (gemma->config.final_softcap > 0)
-        pl_op_softcap_inplace(ctx, gemma->config.final_softcap, logits);
+    pl_op_linear_softcap(ctx, &gemma->head, gemma->config.final_softcap, hidden, logits);
     pl_trace(ctx, "logits", 0, logits);
 }

@@ -21,12 +21,27 @@ typedef struct pl_rows {
 /* Sees named intermediate results, for goldens and for exporting hidden states; index is the layer, or 0. */
 typedef void pl_trace_fn(void *context, const char *name, size_t index, pl_rows rows);
 
+/* In which numbers products take their activations; sums are f32 always. */
+typedef enum pl_activations {
+    PL_ACTIVATIONS_AUTO, /* many rows: bf16 where the processor is faster with it; few: two int8 planes for 8- and 4-bit weights */
+    PL_ACTIVATIONS_F32,  /* floats everywhere: the published arithmetic to its last bits, slower */
+    PL_ACTIVATIONS_INT8, /* as auto, but many rows with 8- and 4-bit weights: one int8 plane */
+} pl_activations;
+
+/*
+ * Products of few rows stream the weights, those of many pack them. Who runs several sequences at once says
+ * which it is, so that a row's bits do not depend on how many others come along.
+ */
+typedef enum pl_regime { PL_REGIME_BY_ROWS, PL_REGIME_DECODE, PL_REGIME_PREFILL } pl_regime;
+
 typedef struct pl_context {
     const pl_kernels *kernels;
     pl_pool *pool; /* NULL: the caller's thread only */
     pl_arena *arena;
     pl_trace_fn *trace; /* NULL: none */
     void *trace_context;
+    pl_activations activations;
+    pl_regime regime;
     bool failed; /* an arena push did not fit: results are not to be used */
 } pl_context;
 

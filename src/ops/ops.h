@@ -32,6 +32,14 @@ typedef struct pl_linear {
 /* y [T, out] = x [T, in] W^T + bias, with adapters. */
 void pl_op_linear(pl_context *ctx, const pl_linear *linear, pl_rows x, pl_rows y);
 
+/* The same, then: y = gelu_tanh(y); y += add [T, out], which may be y; y = cap * tanh(y / cap) unless cap is 0. */
+void pl_op_linear_gelu(pl_context *ctx, const pl_linear *linear, pl_rows x, pl_rows y);
+void pl_op_linear_add(pl_context *ctx, const pl_linear *linear, pl_rows x, pl_rows add, pl_rows y);
+void pl_op_linear_softcap(pl_context *ctx, const pl_linear *linear, float cap, pl_rows x, pl_rows y);
+
+/* y = gelu_tanh(gate(x)) * up(x). */
+void pl_op_linear_geglu(pl_context *ctx, const pl_linear *gate, const pl_linear *up, pl_rows x, pl_rows y);
+
 /* y = (x - mean) / sqrt(variance + eps) * scale + bias, row by row. */
 void pl_op_layernorm(pl_context *ctx, pl_rows x, const float *scale, const float *bias, float eps, pl_rows y);
 
@@ -41,7 +49,7 @@ void pl_op_rmsnorm(pl_context *ctx, pl_rows x, const float *scale, float offset,
 /* y = gelu_tanh(x); y may be x (its backward needs x, so training passes another). */
 void pl_op_gelu(pl_context *ctx, pl_rows x, pl_rows y);
 
-/* y = gelu_tanh(gate) * up; y may be gate. */
+/* y = gelu_tanh(gate) * up; y may be gate or up. */
 void pl_op_geglu(pl_context *ctx, pl_rows gate, pl_rows up, pl_rows y);
 
 /* y = a + b; y may be a. */

@@ -13,7 +13,7 @@ size_t pl_siglip_tokens(const pl_siglip_config *config)
     return side * side;
 }
 
-/* y = x + out(attention(norm1(x))), every picture on its own. */
+/* y = x + out(attention(norm1(x))), every picture on its own; y may be x. */
 static void attention_branch(pl_context *ctx, const pl_siglip *siglip, const pl_siglip_block *block, pl_rows x, pl_rows y)
 {
     const pl_siglip_config *c = &siglip->config;
@@ -35,8 +35,7 @@ static void attention_branch(pl_context *ctx, const pl_siglip *siglip, const pl_
     const size_t head_dim = c->width / c->heads;
     const pl_attention attention = {.heads = c->heads, .kv_heads = c->heads, .head_dim = head_dim, .scale = (float)(1 / sqrt((double)head_dim))};
     pl_op_attention(ctx, &attention, q, segments, pictures, normed);
-    pl_op_linear(ctx, &block->out, normed, q);
-    pl_op_add(ctx, x, q, y);
+    pl_op_linear_add(ctx, &block->out, normed, x, y);
     pl_arena_release(ctx->arena, mark);
 }
 
@@ -47,10 +46,8 @@ static void mlp_branch(pl_context *ctx, const pl_siglip *siglip, const pl_siglip
     const size_t mark = pl_arena_mark(ctx->arena);
     const pl_rows normed = pl_rows_push(ctx, x.count, c->width), hidden = pl_rows_push(ctx, x.count, c->mlp);
     pl_op_layernorm(ctx, x, block->norm2.scale, block->norm2.bias, c->eps, normed);
-    pl_op_linear(ctx, &block->fc1, normed, hidden);
-    pl_op_gelu(ctx, hidden, hidden);
-    pl_op_linear(ctx, &block->fc2, hidden, normed);
-    pl_op_add(ctx, x, normed, y);
+    pl_op_linear_gelu(ctx, &block->fc1, normed, hidden);
+    pl_op_linear_add(ctx, &block->fc2, hidden, x, y);
     pl_arena_release(ctx->arena, mark);
 }
 

@@ -44,7 +44,7 @@ static void test_golden_answers(void **state)
 {
     (void)state;
     pali_error err = {0};
-    pali_model *model = pali_model_open("models/nano", &(pali_model_options){.preprocess = "hf:pillow13"}, &err);
+    pali_model *model = pali_model_open("models/nano", &(pali_model_options){.preprocess = "hf:pillow13", .activations = "f32"}, &err);
     if (!model)
         fail_msg("%s", err.message);
     pali_session *session = pali_session_new(model, NULL, &err);

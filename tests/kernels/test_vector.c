@@ -80,6 +80,22 @@ void check_add(const pl_kernels *k)
     }
 }
 
+void check_affine(const pl_kernels *k)
+{
+    for (size_t l = 0; l < length_count; l++) {
+        const size_t n = lengths[l];
+        const float *const scale = edge_floats(n), *const bias = edge_floats(n);
+        for (int form = 0; form < 4; form++) {
+            float *const y = edge_floats(n), *const expected = edge_copy(n, y);
+            for (size_t i = 0; i < n; i++)
+                expected[i] = fmaf(y[i], form & 1 ? scale[i] : 1, form & 2 ? bias[i] : 0);
+            k->affine(n, form & 1 ? scale : NULL, form & 2 ? bias : NULL, y);
+            assert_same(k, "affine", n, y, expected);
+        }
+        edge_free_all();
+    }
+}
+
 void check_axpy(const pl_kernels *k)
 {
     for (size_t l = 0; l < length_count; l++) {

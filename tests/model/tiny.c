@@ -23,7 +23,7 @@ void tiny_open(tiny_model *tiny, const char *path, const pl_load_options *option
     tiny->model = pl_paligemma_open(path, options ? options : &defaults, &err);
     if (!tiny->model)
         fail_msg("%s", err.message);
-    tiny->engine = (pl_engine){.model = tiny->model, .kernels = pl_kernels_get(level, &err), .pool = pl_pool_new(threads, &err)};
+    tiny->engine = (pl_engine){.model = tiny->model, .kernels = pl_kernels_get(level, &err), .pool = pl_pool_new(threads, &err), .activations = PL_ACTIVATIONS_F32}; /* as published */
     assert_non_null(tiny->engine.kernels);
     assert_non_null(tiny->engine.pool);
     pl_timeline_init(&tiny->timeline, &tiny->engine, 0);

@@ -56,6 +56,12 @@ void pl_softcap_ref(size_t n, float cap, float *x)
         x[i] = cap * tanhf(x[i] / cap);
 }
 
+void pl_affine_ref(size_t n, const float *scale, const float *bias, float *y)
+{
+    for (size_t i = 0; i < n; i++)
+        y[i] = fmaf(y[i], scale ? scale[i] : 1, bias ? bias[i] : 0);
+}
+
 void pl_add_ref(size_t n, const float *x, float *y)
 {
     for (size_t i = 0; i < n; i++)

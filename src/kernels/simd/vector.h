@@ -80,6 +80,15 @@ static void PL_SIMD(softcap)(size_t n, float cap, float *x)
         put(x + i, n - i, vf_mul(vf_set(cap), vf_tanh(vf_div(take(x + i, n - i, 0), vf_set(cap)))));
 }
 
+static void PL_SIMD(affine)(size_t n, const float *scale, const float *bias, float *y)
+{
+    for (size_t i = 0; i < n; i += VF) {
+        const size_t left = n - i;
+        const vf factor = scale ? take(scale + i, left, 0) : vf_set(1), shift = bias ? take(bias + i, left, 0) : vf_zero();
+        put(y + i, left, vf_fma(take(y + i, left, 0), factor, shift));
+    }
+}
+
 static void PL_SIMD(add)(size_t n, const float *x, float *y)
 {
     for (size_t i = 0; i < n; i += VF)

@@ -94,17 +94,30 @@ void pl_op_add(pl_context *ctx, pl_rows a, pl_rows b, pl_rows y)
     each_row(ctx, (row_job){.row = add_row, .x = a, .z = b, .y = y});
 }
 
-/* Table rows are unpacked a piece at a time, on the stack. */
+/* Values [first, first + n) of a row of a weight; first is at a multiple of PIECE. */
 enum { PIECE = 256 }; /* a multiple of every block */
 
-static void add_table_row(const row_job *job, size_t t)
+static void read_table(const row_job *job, size_t row, size_t first, size_t n, float *values)
 {
     const pl_tensor *table = job->table;
-    const unsigned char *row = pl_tensor_row(table, job->first + t);
+    const unsigned char *from = pl_tensor_row(table, row);
+    size_t row_bytes = 0;
+    pl_dtype_row_bytes(table->dtype, table->shape[1], &row_bytes);
+    if (pl_dtype_is_tiled(table->dtype))
+        pl_read_row(table->dtype, from, row_bytes, row % PL_TILE_ROWS, first, n, values);
+    else
+        job->kernels->unpack[table->dtype](n, from + first / pl_dtype_block(table->dtype) * pl_dtype_bytes(table->dtype), values);
+    if (table->scale)
+        job->kernels->scale(n, table->scale[row], values);
+}
+
+/* Table rows are unpacked a piece at a time, on the stack. */
+static void add_table_row(const row_job *job, size_t t)
+{
     float piece[PIECE], *y = row_of(job->y, t);
     for (size_t i = 0; i < job->y.width; i += PIECE) {
         const size_t n = pl_min(PIECE, job->y.width - i);
-        job->kernels->unpack[table->dtype](n, row + i / pl_dtype_block(table->dtype) * pl_dtype_bytes(table->dtype), piece);
+        read_table(job, job->first + t, i, n, piece);
         job->kernels->add(n, piece, y + i);
     }
 }
@@ -117,7 +130,7 @@ void pl_op_add_table_inplace(pl_context *ctx, const pl_tensor *table, size_t fir
 static void embed_row(const row_job *job, size_t t)
 {
     float *y = row_of(job->y, t);
-    job->kernels->unpack[job->table->dtype](job->y.width, pl_tensor_row(job->table, (size_t)job->ids[t]), y);
+    read_table(job, (size_t)job->ids[t], 0, job->y.width, y);
     job->kernels->scale(job->y.width, job->number, y);
 }
 
