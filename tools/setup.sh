@@ -65,8 +65,10 @@ look() {
     header gif_lib.h libgif-dev giflib giflib-devel giflib giflib-dev
     [ "$purpose" = test ] || return 0
     library cmocka libcmocka-dev cmocka libcmocka-devel cmocka cmocka-dev
-    # Runs the kernels of processors that this one is not; those tests are skipped without it.
-    [ $os != apt ] || have qemu-x86_64 || optional=" qemu-user"
+    # Build and run the kernels of processors that this one is not; those tests are skipped without them.
+    [ $os = apt ] && [ "$(uname -m)" = x86_64 ] || return 0
+    have qemu-x86_64 || optional=" qemu-user"
+    have aarch64-linux-gnu-gcc || optional="$optional gcc-aarch64-linux-gnu libc6-dev-arm64-cross"
 }
 
 # May we install without a question that nobody is there to answer?
@@ -87,7 +89,7 @@ apt() {
 install() {
     echo "pali: installing $*" >&2
     case $os in
-        apt) apt update >&2 && apt install --no-install-recommends "$@" >&2 ;;
+        apt) apt update >&2 && apt install --no-install-recommends --no-remove "$@" >&2 ;;
         brew) brew install "$@" >&2 ;;
     esac
 }
@@ -95,7 +97,9 @@ install() {
 look
 if [ -n "$missing$optional" ] && may_install; then
     # shellcheck disable=SC2086 # one word a package
-    install $missing $optional
+    [ -z "$missing" ] || install $missing
+    # shellcheck disable=SC2086 # apart: a cross compiler does not go with gcc-multilib
+    [ -z "$optional" ] || install $optional
     look
 fi
 [ -z "$optional" ] || echo "pali: without$optional the tests of other processors are skipped" >&2
