@@ -206,7 +206,8 @@ pali_status pali_session_prompt(pali_session *session, const char *prompt, const
  * Brings each of n different sessions of one model one token further, as one
  * batch: prefill for those that have a fresh prompt, decode for the others;
  * finished ones are passed over, and long prompts may wait for a later step
- * when there are many. Each gets the tokens it would get alone. The first
+ * when there are many. Each gets the tokens it would get alone, and the same
+ * log-probabilities to the last bit. The first
  * failure is returned; sessions that failed are done, with PALI_FINISH_FAILED,
  * and the others have gone on. When the batch as a whole cannot be run (out of
  * memory), all that took part have failed.

@@ -24,7 +24,9 @@ static void compute(pl_context *ctx, job *j)
     const size_t width = gemma->config.width, vocabulary = gemma->config.vocabulary;
     const pl_rows x = pl_rows_push(ctx, j->segment.rows, width), hidden = pl_rows_push(ctx, j->segment.rows, width);
     pl_timeline_embed_prompt(ctx, j->timeline, x, 0);
+    ctx->regime = PL_REGIME_PREFILL;
     pl_gemma_forward_inplace(ctx, gemma, x, &j->segment, 1, hidden);
+    ctx->regime = PL_REGIME_BY_ROWS;
     const pl_rows logits = pl_rows_push(ctx, LOGIT_ROWS, vocabulary);
     for (size_t first = 0; first < j->answer; first += LOGIT_ROWS) {
         const size_t rows = pl_min(LOGIT_ROWS, j->answer - first);

@@ -1,6 +1,9 @@
 /*
  * One step of a batch: rows of all timelines that take part end to end, one
- * pass through the decoder, the last row of each to logits, one id each.
+ * pass through the decoder for those that prefill and one for those that decode,
+ * the last row of each to logits, one id each. The two are kept apart because
+ * products of many rows and of few have their own orders of sums: so a timeline
+ * gets the same bits whoever else is in the batch.
  */
 #include "generate/timeline.h"
 
@@ -9,8 +12,9 @@
 enum { MOST_ROWS = 8192 }; /* of one pass, past its first prefill: keeps the arena within bounds */
 
 typedef struct batch {
-    pl_timeline **active; /* [count], kept by the first timeline */
+    pl_timeline **active; /* [count], kept by the first timeline; those that prefill come first */
     size_t count, rows;
+    size_t prefills, prefill_rows; /* of these */
     pl_segment *segments; /* [count], likewise */
     float *logits;        /* [count, vocabulary], in the arena */
     pl_sample_scratch scratch;
@@ -21,27 +25,35 @@ static size_t rows_of(const pl_timeline *timeline)
     return timeline->phase == PL_PHASE_PREFILL ? timeline->features->rows.count + timeline->prompt.count : 1;
 }
 
+/* Ids and pictures -> x, the rows of all timelines. */
+static void embed(pl_context *ctx, const pl_paligemma *model, const batch *b, pl_rows x)
+{
+    size_t row = 0;
+    for (size_t i = 0; i < b->prefills; i++)
+        row = pl_timeline_embed_prompt(ctx, b->active[i], x, row);
+    for (size_t i = b->prefills; i < b->count; i++, row++) {
+        const pl_timeline *timeline = b->active[i];
+        pl_gemma_embed(ctx, &model->gemma, &timeline->tokens.data[timeline->tokens.count - 1], pl_rows_view(x, row, 1));
+    }
+}
+
 /* Everything between ids and logits; on a plan arena only the sizes. */
 static void compute(pl_context *ctx, const pl_paligemma *model, batch *b)
 {
-    const size_t width = model->config.text.width, vocabulary = model->config.text.vocabulary;
+    const size_t width = model->config.text.width, vocabulary = model->config.text.vocabulary, decodes = b->count - b->prefills;
     pl_rows last = pl_rows_push(ctx, b->count, width);
     const pl_rows logits = pl_rows_push(ctx, b->count, vocabulary);
     b->scratch = (pl_sample_scratch){.values = pl_push(ctx, vocabulary, sizeof(float)), .order = pl_push(ctx, vocabulary, sizeof(int32_t))};
     const size_t mark = pl_arena_mark(ctx->arena);
     const pl_rows x = pl_rows_push(ctx, b->rows, width), hidden = pl_rows_push(ctx, b->rows, width);
+    embed(ctx, model, b, x);
+    ctx->regime = PL_REGIME_PREFILL;
+    if (b->prefills > 0)
+        pl_gemma_forward_inplace(ctx, &model->gemma, pl_rows_view(x, 0, b->prefill_rows), b->segments, b->prefills, pl_rows_view(hidden, 0, b->prefill_rows));
+    ctx->regime = PL_REGIME_DECODE;
+    if (decodes > 0)
+        pl_gemma_forward_inplace(ctx, &model->gemma, pl_rows_view(x, b->prefill_rows, decodes), b->segments + b->prefills, decodes, pl_rows_view(hidden, b->prefill_rows, decodes));
     size_t row = 0;
-    for (size_t i = 0; i < b->count; i++) {
-        const pl_timeline *timeline = b->active[i];
-        if (timeline->phase == PL_PHASE_PREFILL) {
-            row = pl_timeline_embed_prompt(ctx, timeline, x, row);
-        } else {
-            pl_gemma_embed(ctx, &model->gemma, &timeline->tokens.data[timeline->tokens.count - 1], pl_rows_view(x, row, 1));
-            row++;
-        }
-    }
-    pl_gemma_forward_inplace(ctx, &model->gemma, x, b->segments, b->count, hidden);
-    row = 0;
     for (size_t i = 0; i < b->count && !pl_dry(ctx); i++) {
         row += b->segments[i].rows;
         memcpy(last.data + i * width, hidden.data + (row - 1) * width, width * sizeof(float));
@@ -98,6 +110,14 @@ static pali_status take_token(pl_timeline *timeline, const batch *b, float *logi
     return PALI_OK;
 }
 
+static void add(batch *b, pl_timeline *timeline)
+{
+    const size_t rows = rows_of(timeline);
+    b->segments[b->count] = (pl_segment){.cache = &timeline->cache, .rows = rows, .prefix = timeline->prefix};
+    b->active[b->count++] = timeline;
+    b->rows += rows;
+}
+
 /*
  * Lists the timelines that have something to do, in arrays that the first one
  * keeps, so that decoding allocates nothing. Prefills wait for a later step
@@ -113,17 +133,14 @@ static pali_status gather(batch *b, pl_timeline *const *timelines, size_t n, pal
         return status;
     b->active = keeper->active;
     b->segments = keeper->segments;
-    for (size_t i = 0; i < n; i++) {
-        pl_timeline *timeline = timelines[i];
-        if (timeline->phase != PL_PHASE_PREFILL && timeline->phase != PL_PHASE_DECODE)
-            continue;
-        const size_t rows = rows_of(timeline);
-        if (timeline->phase == PL_PHASE_PREFILL && b->rows && b->rows + rows > MOST_ROWS)
-            continue;
-        b->segments[b->count] = (pl_segment){.cache = &timeline->cache, .rows = rows, .prefix = timeline->prefix};
-        b->active[b->count++] = timeline;
-        b->rows += rows;
-    }
+    for (size_t i = 0; i < n; i++)
+        if (timelines[i]->phase == PL_PHASE_PREFILL && (b->count == 0 || b->rows + rows_of(timelines[i]) <= MOST_ROWS))
+            add(b, timelines[i]);
+    b->prefills = b->count;
+    b->prefill_rows = b->rows;
+    for (size_t i = 0; i < n; i++)
+        if (timelines[i]->phase == PL_PHASE_DECODE)
+            add(b, timelines[i]);
     return PALI_OK;
 }
 

@@ -73,6 +73,7 @@ static pali_status encode_one(pl_timeline *timeline, const float *pixels, pl_row
     const pl_engine *engine = timeline->engine;
     pl_arena plan = pl_arena_plan();
     pl_context ctx = pl_engine_context(engine, &plan);
+    ctx.regime = PL_REGIME_PREFILL;
     pl_paligemma_encode(&ctx, engine->model, pixels, out);
     const pali_status status = pl_timeline_reserve(timeline, plan.peak, err);
     if (status != PALI_OK)

@@ -18,6 +18,7 @@ typedef struct batch {
     size_t count;
     const float *cosine, *sine;     /* [T, head_dim/2] */
     pl_attention_segment *attention; /* [count], refilled for each layer */
+    size_t keys;                    /* positions of all segments, the fresh ones too */
 } batch;
 
 static void rmsnorm(pl_context *ctx, const pl_gemma *gemma, pl_rows x, const float *weight, pl_rows y)
@@ -57,7 +58,7 @@ static void attention_branch_inplace(pl_context *ctx, const pl_gemma *gemma, siz
     pl_op_rope_inplace(ctx, b->cosine, b->sine, c->head_dim / 2, q);
     pl_op_rope_inplace(ctx, b->cosine, b->sine, c->head_dim / 2, k);
     extend_caches(ctx, b, layer, k, v);
-    const pl_attention attention = {.heads = c->heads, .kv_heads = c->kv_heads, .head_dim = c->head_dim, .scale = c->query_scale, .softcap = c->attention_softcap};
+    const pl_attention attention = {.heads = c->heads, .kv_heads = c->kv_heads, .head_dim = c->head_dim, .scale = c->query_scale, .softcap = c->attention_softcap, .keys = b->keys};
     pl_op_attention(ctx, &attention, q, b->attention, b->count, mixed);
     if (c->post_norms) {
         pl_op_linear(ctx, &w->o, mixed, normed);
@@ -119,6 +120,8 @@ void pl_gemma_forward_inplace(pl_context *ctx, const pl_gemma *gemma, pl_rows x,
     float *cosine = pl_push(ctx, x.count * half, sizeof *cosine), *sine = pl_push(ctx, x.count * half, sizeof *sine);
     batch b = {.segments = segments, .count = count, .cosine = cosine, .sine = sine};
     b.attention = pl_push(ctx, count, sizeof *b.attention);
+    for (size_t s = 0; s < count; s++)
+        b.keys += pl_kv_cache_count(segments[s].cache) + segments[s].rows;
     fill_angles(ctx, gemma, &b, x.count, cosine, sine);
     pl_trace(ctx, "text.embeddings", 0, x);
     for (size_t layer = 0; layer < c->layers; layer++) {

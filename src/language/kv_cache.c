@@ -143,6 +143,6 @@ void pl_kv_cache_spans(const pl_kv_cache *cache, size_t layer, size_t fresh, pl_
             .k = rows_of(cache, blocks[i], layer, 0),
             .v = rows_of(cache, blocks[i], layer, 1),
             .count = counts[i],
-            .stride = cache->width,
+            .stride = cache->width * sizeof(float),
         };
 }

@@ -16,3 +16,10 @@ pl_rows pl_rows_push(pl_context *ctx, size_t count, size_t width)
         ctx->failed = true;
     return (pl_rows){.data = pl_push(ctx, values, sizeof(float)), .count = count, .width = width};
 }
+
+enum { FEW_ROWS = 8 }; /* where streaming and packing weights take about as long */
+
+bool pl_few_rows(const pl_context *ctx, size_t rows)
+{
+    return ctx->regime == PL_REGIME_DECODE || (ctx->regime == PL_REGIME_BY_ROWS && rows <= FEW_ROWS);
+}

@@ -51,6 +51,9 @@ static inline bool pl_dry(const pl_context *ctx)
     return ctx->failed || pl_arena_planning(ctx->arena);
 }
 
+/* Products of that many rows stream the weights. */
+bool pl_few_rows(const pl_context *ctx, size_t rows);
+
 /* Arena memory of count*size bytes; sets failed and returns NULL when it does not fit. */
 void *pl_push(pl_context *ctx, size_t count, size_t size);
 

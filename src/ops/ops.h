@@ -74,11 +74,12 @@ void pl_op_rope_angles(pl_context *ctx, const uint32_t *positions, size_t count,
 void pl_op_rope_inplace(pl_context *ctx, const float *cosine, const float *sine, size_t half, pl_rows x);
 
 /*
- * Keys and values of consecutive positions: [count, kv_heads*head_dim], rows
- * `stride` floats apart.
+ * Keys and values of consecutive positions: [count, kv_heads*head_dim] of a type
+ * whose blocks divide head_dim, rows `stride` bytes apart.
  */
 typedef struct pl_kv_span {
-    const float *k, *v;
+    const void *k, *v;
+    pl_dtype dtype;
     size_t count, stride;
 } pl_kv_span;
 
@@ -96,13 +97,14 @@ typedef struct pl_attention {
     size_t heads, kv_heads, head_dim;
     float scale;   /* of q k^T */
     float softcap; /* cap * tanh(score / cap) before the mask; 0: none */
+    size_t keys;   /* of all segments' spans together, or more: what room is planned for */
 } pl_attention;
 
 /*
  * out [T, heads*head_dim] = softmax(q k^T) v per head, for the rows of all
  * segments end to end; query head h reads kv head h / (heads / kv_heads).
  * Scores exist only for a block of rows and keys at a time (streamed softmax,
- * Milakov & Gimelshein 2018; Dao et al. 2022).
+ * Milakov & Gimelshein 2018; Dao et al. 2022). On a plan arena segments are not read.
  */
 void pl_op_attention(pl_context *ctx, const pl_attention *attention, pl_rows q, const pl_attention_segment *segments, size_t count, pl_rows out);
 

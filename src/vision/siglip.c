@@ -28,12 +28,12 @@ static void attention_branch(pl_context *ctx, const pl_siglip *siglip, const pl_
     if (!pl_dry(ctx))
         for (size_t i = 0; i < pictures; i++)
             segments[i] = (pl_attention_segment){
-                .spans[0] = {.k = k.data + i * tokens * c->width, .v = v.data + i * tokens * c->width, .count = tokens, .stride = c->width},
+                .spans[0] = {.k = k.data + i * tokens * c->width, .v = v.data + i * tokens * c->width, .count = tokens, .stride = c->width * sizeof(float)},
                 .rows = tokens,
                 .prefix = tokens,
             };
     const size_t head_dim = c->width / c->heads;
-    const pl_attention attention = {.heads = c->heads, .kv_heads = c->heads, .head_dim = head_dim, .scale = (float)(1 / sqrt((double)head_dim))};
+    const pl_attention attention = {.heads = c->heads, .kv_heads = c->heads, .head_dim = head_dim, .scale = (float)(1 / sqrt((double)head_dim)), .keys = x.count};
     pl_op_attention(ctx, &attention, q, segments, pictures, normed);
     pl_op_linear_add(ctx, &block->out, normed, x, y);
     pl_arena_release(ctx->arena, mark);

@@ -211,10 +211,9 @@ static void finish_all(pl_timeline *const *timelines, size_t n)
     }
 }
 
-/* Ragged rows, different prompts, lengths and pictures, joined at different times: each as alone. */
-static void test_batch(void **state)
+/* Ragged rows, different prompts, lengths and pictures, joined at different times: each as alone, to the bit. */
+static void check_batch(const char *level, pl_activations activations)
 {
-    (void)state;
     enum { N = 7 };
     const char *const prompts[N] = {"caption en", "detect cat ; dog", "answer en how many cats?", "ocr", "segment the red car", "caption en", "a"};
     const char *const pictures[N] = {"a", "b", "ab", "b", "a", "ba", "aab"};
@@ -222,7 +221,8 @@ static void test_batch(void **state)
         tiny_model tiny[N], alone;
         pl_timeline *timelines[N];
         pali_error err = {0};
-        tiny_open(&alone, models[m], NULL, NULL, 2);
+        tiny_open(&alone, models[m], NULL, level, 2);
+        alone.engine.activations = activations;
         for (size_t i = 0; i < N; i++) {
             tiny[i] = alone; /* one engine, own timelines */
             pl_timeline_init(&tiny[i].timeline, &alone.engine, 0);
@@ -236,10 +236,19 @@ static void test_batch(void **state)
         for (size_t i = 0; i < N; i++) {
             tiny_images(&alone, pictures[i]);
             tiny_ask(&alone, prompts[i], 6 + i);
-            same_answers(&alone.timeline, timelines[i], false);
+            same_answers(&alone.timeline, timelines[i], true);
             pl_timeline_free(timelines[i]);
         }
         tiny_close(&alone);
+    }
+}
+
+static void test_batch(void **state)
+{
+    (void)state;
+    for (const char *const *level = pl_kernel_levels(); *level; level++) {
+        check_batch(*level, PL_ACTIVATIONS_F32);
+        check_batch(*level, PL_ACTIVATIONS_AUTO);
     }
 }
 

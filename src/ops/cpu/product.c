@@ -20,7 +20,6 @@ typedef enum number_form {
 } number_form;
 
 enum {
-    FEW_ROWS = 8,          /* up to here weights are streamed, unless the context knows better */
     STREAM_OUTPUTS = 64,   /* fewest outputs of a task of the streamed form, and their step */
     STREAM_ROUNDS = 8,     /* tasks a thread has of them */
     PACKED_COLUMNS = 64,   /* columns that are packed at a time */
@@ -54,9 +53,8 @@ static bool has_codes(pl_dtype type)
 static number_form form_of(const pl_context *ctx, pl_dtype type, size_t rows)
 {
     const pl_kernels *k = ctx->kernels;
-    const bool few = ctx->regime == PL_REGIME_DECODE || (ctx->regime == PL_REGIME_BY_ROWS && rows <= FEW_ROWS);
     const bool exact = ctx->activations == PL_ACTIVATIONS_F32 || type == PL_F32;
-    if (few)
+    if (pl_few_rows(ctx, rows))
         return !exact && k->i8_unit && k->skinny_i8[type] ? FORM_FEW_PLANES : FORM_FEW;
     if (exact)
         return FORM_F32;
