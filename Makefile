@@ -16,12 +16,13 @@ define build
 	@cmake --build --preset $(1) -j $(JOBS) $(if $(2),--target $(2))
 endef
 
-.PHONY: help demo test bench install clean setup setup-tests
+.PHONY: help demo test bench bench-kernels install clean setup setup-tests
 
 help:
 	@echo 'make demo     build pali and let the nano model answer about a few pictures'
 	@echo 'make test     build with all warnings as errors and run every test'
-	@echo 'make bench    measure this machine'
+	@echo 'make bench    measure this machine, with random weights of PaliGemma 3B (6.5 GB of memory)'
+	@echo 'make bench-kernels   measure the inner loops one by one'
 	@echo 'make install  install headers, library, program and the nano model under PREFIX=$(PREFIX)'
 	@echo 'make clean    remove build/'
 	@echo 'Missing packages are installed with apt or brew, or named. JOBS=$(JOBS) compilers at a time.'
@@ -35,6 +36,10 @@ test: setup-tests
 	@ctest --preset dev -j $(JOBS)
 
 bench: setup
+	$(call build,release)
+	@build/release/apps/pali bench
+
+bench-kernels: setup
 	$(call build,release,bench)
 	@sh tools/bench.sh build/release
 

@@ -5,7 +5,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 /* Passes a piece of the answer on as it comes; stops when nobody reads it, or at Ctrl-C. */
@@ -15,18 +14,6 @@ static bool print_piece(void *context, const char *text, size_t length)
     if (given->json)
         return !interrupted();
     return fwrite(text, 1, length, stdout) == length && fflush(stdout) == 0 && !interrupted();
-}
-
-static uint64_t peak_memory(void)
-{
-    struct rusage usage;
-    if (getrusage(RUSAGE_SELF, &usage) != 0)
-        return 0;
-#ifdef __APPLE__
-    return (uint64_t)usage.ru_maxrss;
-#else
-    return (uint64_t)usage.ru_maxrss * 1024;
-#endif
 }
 
 static double tokens_per_second(const pali_timings *t)

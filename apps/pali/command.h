@@ -32,6 +32,10 @@ typedef struct settings {
     bool check, tensors, likelihood;
     uint64_t limit;
     const char *predictions;
+    const char *shape, *batch, *stage;
+    uint64_t prompt_tokens;
+    double seconds;
+    bool levels;
     /* every command */
     bool json, quiet, help;
     text_list operands;
@@ -66,7 +70,7 @@ typedef struct command {
     int (*run)(const settings *given);
 } command;
 
-extern const command run_command, chat_command, inspect_command, eval_command, help_command, version_command;
+extern const command run_command, chat_command, inspect_command, eval_command, bench_command, help_command, version_command;
 
 /* The commands in the order of the help; NULL after the last. */
 extern const command *const commands[];

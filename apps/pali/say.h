@@ -38,6 +38,9 @@ void progress_end(progress *bar);
 /* Seconds on a clock that only goes forward. */
 double now(void);
 
+/* The most bytes that were resident so far; 0 where the system does not tell. */
+uint64_t peak_memory(void);
+
 /* Flushes standard output; returns `code`, or PALI_FAILED when what was written did not arrive. */
 int finish_output(int code);
 

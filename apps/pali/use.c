@@ -76,7 +76,7 @@ const char *model_name(const settings *given)
     return found ? found : "nano";
 }
 
-static int read_threads(const settings *given, const command *of, uint64_t *threads)
+int read_threads(const settings *given, const command *of, uint64_t *threads)
 {
     *threads = given->threads;
     const char *const text = getenv("PALI_THREADS");

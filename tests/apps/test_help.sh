@@ -4,7 +4,7 @@
 
 run help
 expect_ok
-for command in run chat inspect eval help version; do
+for command in run chat inspect eval bench help version; do
     run help
     expect_out "  $command "
     run help $command

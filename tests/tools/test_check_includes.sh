@@ -23,6 +23,7 @@ good_tree() {
     put src/language/gemma.c '#  include "ops/ops.h"' '#include "image/image.h"' '#include <pali/pali.h>'
     put src/eval/boxes.c '#include "generate/generate.h"'
     put apps/pali/main.c '#include "options.h"' '#include <pali/pali.h>'
+    put apps/pali/bench_model.c '#include "bench.h"' '#include "generate/timeline.h"'
     put examples/ask.c '#include <pali/pali.h>'
 }
 
@@ -61,6 +62,8 @@ refuse src/eval/boxes.c '#include "train/loop.h"'
 refuse src/model/load.c '#include "../formats/gguf.h"'
 refuse src/model/load.c '#include "elsewhere/gguf.h"'
 refuse apps/pali/run.c '#include "model/load.h"'
+refuse apps/pali/workbench.c '#include "model/load.h"'
+refuse apps/pali/bench/deep.c '#include "model/load.h"'
 refuse examples/ask.c '#include <base/status.h>'
 refuse include/pali/pali.h '#include "status.h"'
 
