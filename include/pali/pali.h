@@ -74,7 +74,7 @@ typedef struct pali_model_options {
     const char *tokenizer;       /* tokenizer.json, tokenizer.model or a folder; NULL: beside the weights */
     const char *vision;          /* GGUF file with the vision tower ("mmproj"); NULL: beside a text-only GGUF */
     const char *preprocess;      /* "hf[:pillow13]", "big_vision[:antialias|plain|notebook|video]"; NULL: what the checkpoint wants */
-    const char *type;            /* convert weight matrices at load to "f32" or "bf16"; NULL: as they are */
+    const char *type;            /* convert weight matrices at load: "f32", "bf16", "f16", "q8_0", "q4_0", or "q8" (a scale a row); NULL: as they are */
     const char *const *lora;     /* PEFT adapter folders, each "FOLDER" or "FOLDER:scale" */
     size_t lora_count;
     bool no_final_softcap;       /* PaliGemma 2: leave the cap of 30 on output logits off, as its fine-tuning did */

@@ -178,7 +178,7 @@ pali_status pl_checkpoint_source_of(const pl_checkpoint *checkpoint, const pl_en
     const pl_tensor *tensor = &entry->tensor->tensor;
     if (entry->tensor->problem)
         return pl_fail(err, PALI_MODEL, "%s: tensor %s: %s", entry->tensor->file, entry->tensor->name, entry->tensor->problem);
-    if (!pl_dtype_is_float(tensor->dtype))
+    if (!pl_dtype_is_float(tensor->dtype) && !pl_dtype_is_tiled(tensor->dtype))
         return pl_fail(err, PALI_MODEL, "%s: tensor %s: found type %s, expected a floating-point or quantised type", entry->tensor->file, entry->tensor->name,
                        pl_dtype_name(tensor->dtype));
     const bool vector = weight->columns == PL_DIM_NONE;
@@ -186,6 +186,7 @@ pali_status pl_checkpoint_source_of(const pl_checkpoint *checkpoint, const pl_en
         .named = entry->tensor,
         .data = tensor->data,
         .dtype = tensor->dtype,
+        .scale = tensor->scale,
         .rows = pl_dim_size(config, weight->rows),
         .columns = pl_dim_size(config, weight->columns),
         .patch = config->vision.patch,
@@ -211,6 +212,16 @@ pali_status pl_checkpoint_source(const pl_checkpoint *checkpoint, const pl_weigh
     if (!entry)
         return pl_fail(err, PALI_MODEL, "%s: tensor %s is missing", checkpoint->path, pl_checkpoint_weight_name(checkpoint, weight, layer, name));
     return pl_checkpoint_source_of(checkpoint, entry, weight, layer, source, err);
+}
+
+pl_tensor pl_source_tensor(const pl_source *source, const pl_weight *weight)
+{
+    pl_tensor tensor = {.dtype = source->dtype, .rank = 2, .shape = {source->rows, source->columns}, .data = source->data, .scale = source->scale};
+    if (weight->columns == PL_DIM_NONE) { /* quantised blocks run along it */
+        tensor.shape[0] = 1;
+        tensor.shape[1] = source->rows;
+    }
+    return tensor;
 }
 
 static pali_status open_folder(pl_checkpoint *checkpoint, pali_error *err)

@@ -41,11 +41,15 @@ typedef struct pl_source {
     const pl_named_tensor *named;
     const unsigned char *data; /* the slice's first value */
     pl_dtype dtype;
+    const float *scale;        /* [rows] or NULL, as in pl_tensor */
     size_t rows, columns;      /* of the weight: [rows, columns], columns 1 for vectors */
     pl_npz_form form;          /* how the slice is laid out */
     size_t heads;              /* for PL_NPZ_HEADS */
     size_t patch;              /* for PL_NPZ_PATCH: pixels a side */
 } pl_source;
+
+/* The slice as a matrix of its type; a vector is one row. Its data lies in the order of the source. */
+pl_tensor pl_source_tensor(const pl_source *source, const pl_weight *weight);
 
 /* The entry of a weight, marked known; NULL when the checkpoint lacks it. */
 const pl_entry *pl_checkpoint_find(const pl_checkpoint *checkpoint, const pl_weight *weight, size_t layer);

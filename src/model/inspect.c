@@ -69,8 +69,9 @@ static void survey(const pl_checkpoint *checkpoint, part_sum sums[PL_PART_COUNT]
                 json_array_append_new(problems, json_string(why.message));
                 continue;
             }
+            const pl_tensor tensor = pl_source_tensor(&source, weight);
             size_t bytes = 0;
-            pl_dtype_row_bytes(source.dtype, source.rows * source.columns, &bytes);
+            pl_tensor_bytes(&tensor, &bytes);
             part_sum *sum = &sums[weight->part];
             sum->tensors++;
             sum->parameters += source.rows * source.columns;

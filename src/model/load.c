@@ -6,6 +6,7 @@
 
 #include "base/file.h"
 #include "base/text.h"
+#include "model/recast.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -24,18 +25,18 @@ void *pl_paligemma_block(pl_paligemma *model, size_t bytes, const char *what, pa
     return block;
 }
 
+/* The type that a wish for one leads to: blocks are tiled where the processor multiplies their codes. */
 static pali_status parse_type(const char *text, pl_dtype *type, pali_error *err)
 {
-    *type = PL_DTYPE_COUNT;
-    if (!text)
-        return PALI_OK;
-    if (strcmp(text, pl_dtype_name(PL_F32)) == 0)
-        *type = PL_F32;
-    else if (strcmp(text, pl_dtype_name(PL_BF16)) == 0)
-        *type = PL_BF16;
-    else
-        return pl_fail(err, PALI_USAGE, "type: found \"%s\", expected f32 or bf16", text);
-    return PALI_OK;
+    const pl_kernels *kernels = pl_kernels_get(NULL, err);
+    if (!kernels)
+        return pl_status_of(err, PALI_FAILED);
+    const pali_status status = pl_type_parse(text, "type", type, err);
+    if (kernels->i8_unit && *type == PL_Q8_0)
+        *type = PL_Q8_0_TILES;
+    if (kernels->i8_unit && *type == PL_Q4_0)
+        *type = PL_Q4_0_TILES;
+    return status;
 }
 
 /* Weights are turned or converted while they are placed, not used where they lie. */
@@ -47,8 +48,9 @@ static bool copies_weights(const pl_paligemma *model, const pl_load_options *opt
 /* Puts one weight in its place and counts it. */
 static pali_status place(pl_paligemma *model, const pl_weight *weight, size_t layer, const pl_source *source, const pl_load_options *options, pl_dtype type, pali_error *err)
 {
+    const pl_tensor tensor = pl_source_tensor(source, weight);
     size_t bytes = 0;
-    pl_dtype_row_bytes(source->dtype, source->rows * source->columns, &bytes);
+    pl_tensor_bytes(&tensor, &bytes);
     model->parameters += source->rows * source->columns;
     model->weight_bytes += bytes;
     const pali_status status = pl_paligemma_place(model, weight, layer, source, type, options->pool, err);

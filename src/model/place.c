@@ -5,6 +5,9 @@
  */
 #include "model/paligemma.h"
 
+#include "model/recast.h"
+#include "model/turn.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -50,46 +53,6 @@ void pl_paligemma_point(pl_paligemma *model, const pl_weight *weight, size_t lay
     }
 }
 
-/* Where value (row, column) of [out, in] lies in a slice of the given form. */
-static size_t index_of(const pl_source *s, size_t row, size_t column)
-{
-    switch (s->form) {
-    case PL_NPZ_AS_IS:
-        return row * s->columns + column;
-    case PL_NPZ_TRANSPOSE:
-        return column * s->rows + row;
-    case PL_NPZ_HEADS: {
-        const size_t dim = s->rows / s->heads;
-        return (row / dim * s->columns + column) * dim + row % dim;
-    }
-    case PL_NPZ_PATCH: { /* column = (channel, y, x); the array is [y, x, channel, out] */
-        const size_t area = s->patch * s->patch, channel = column / area, at = column % area;
-        return (at * 3 + channel) * s->rows + row;
-    }
-    }
-    return 0;
-}
-
-enum { TILE = 32 }; /* rows and columns turned at a time, so that both sides stay in cache lines */
-
-typedef struct turn_job {
-    const pl_source *source;
-    unsigned char *out;
-    size_t bytes; /* of a value: 2, 4 or 8 */
-} turn_job;
-
-static void turn_rows(void *context, size_t task, size_t thread)
-{
-    (void)thread;
-    const turn_job *job = context;
-    const pl_source *s = job->source;
-    const size_t first = task * TILE, last = pl_min(first + TILE, s->rows), bytes = job->bytes;
-    for (size_t c = 0; c < s->columns; c += TILE)
-        for (size_t column = c; column < pl_min(c + TILE, s->columns); column++)
-            for (size_t row = first; row < last; row++)
-                memcpy(job->out + (row * s->columns + column) * bytes, s->data + index_of(s, row, column) * bytes, bytes);
-}
-
 /* The weight as an own block of the same type in [rows, columns] order. */
 static const void *copy_in_order(pl_paligemma *model, const pl_source *source, pl_pool *pool, pali_error *err)
 {
@@ -100,67 +63,36 @@ static const void *copy_in_order(pl_paligemma *model, const pl_source *source, p
         return NULL;
     }
     unsigned char *out = pl_paligemma_block(model, bytes, source->named->name, err);
-    if (!out)
-        return NULL;
-    if (source->form == PL_NPZ_AS_IS) {
+    if (out && source->form == PL_NPZ_AS_IS) /* any type, not aligned */
         memcpy(out, source->data, bytes);
-    } else {
-        turn_job job = {.source = source, .out = out, .bytes = pl_dtype_bytes(source->dtype)};
-        pl_pool_run(pool, (source->rows + TILE - 1) / TILE, turn_rows, &job);
-    }
+    else if (out)
+        pl_turn(source, pl_dtype_bytes(source->dtype), source->data, out, pool);
     return out;
 }
 
-typedef struct convert_job {
-    const pl_kernels *kernels;
-    const pl_tensor *from;
-    pl_dtype type;
-    unsigned char *out;
-} convert_job;
-
-static void convert_row(void *context, size_t row, size_t thread)
+/* The tensor as an own block of another type, scales of its rows behind it. */
+static pali_status convert(pl_paligemma *model, pl_tensor *tensor, pl_dtype type, const pl_named_tensor *named, pl_pool *pool, pali_error *err)
 {
-    (void)thread;
-    enum { PIECE = 256 }; /* a multiple of every block */
-    const convert_job *job = context;
-    const size_t columns = job->from->shape[1], block = pl_dtype_block(job->from->dtype);
-    const unsigned char *from = pl_tensor_row(job->from, row);
-    for (size_t i = 0; i < columns; i += PIECE) {
-        float values[PIECE];
-        const size_t n = pl_min(PIECE, columns - i);
-        job->kernels->unpack[job->from->dtype](n, from + i / block * pl_dtype_bytes(job->from->dtype), values);
-        if (job->type == PL_F32) {
-            memcpy(job->out + (row * columns + i) * sizeof(float), values, n * sizeof(float));
-            continue;
-        }
-        for (size_t j = 0; j < n; j++) {
-            const uint16_t bits = pl_f32_to_bf16(values[j]);
-            memcpy(job->out + (row * columns + i + j) * sizeof bits, &bits, sizeof bits);
-        }
-    }
-}
-
-/* The tensor as an own block of f32 or bf16. */
-static const void *convert(pl_paligemma *model, const pl_tensor *from, pl_dtype type, const char *name, pl_pool *pool, pali_error *err)
-{
-    const pl_kernels *kernels = pl_kernels_get(NULL, err);
-    unsigned char *out = kernels ? pl_paligemma_block(model, from->shape[0] * from->shape[1] * pl_dtype_bytes(type), name, err) : NULL;
+    const pl_tensor from = *tensor;
+    const pl_recast recast = {.from = &from, .type = type, .file = named->file, .name = named->name};
+    size_t bytes = 0;
+    tensor->dtype = type;
+    tensor->scale = NULL;
+    if (!pl_tensor_bytes(tensor, &bytes))
+        return pl_fail_memory(err, named->name, SIZE_MAX);
+    const size_t scale_at = pl_round_up(bytes, sizeof(float)), scales = type == PL_Q8_TILES ? from.shape[0] * sizeof(float) : 0;
+    unsigned char *out = pl_paligemma_block(model, scale_at + scales, named->name, err);
     if (!out)
-        return NULL;
-    convert_job job = {.kernels = kernels, .from = from, .type = type, .out = out};
-    pl_pool_run(pool, from->shape[0], convert_row, &job);
-    return out;
+        return PALI_MEMORY;
+    float *scale = scales ? (float *)(void *)(out + scale_at) : NULL;
+    tensor->data = out;
+    tensor->scale = scale;
+    return pl_recast_rows(&recast, pool, 0, from.shape[0], out, scale, err);
 }
 
 pali_status pl_paligemma_place(pl_paligemma *model, const pl_weight *weight, size_t layer, const pl_source *source, pl_dtype type, pl_pool *pool, pali_error *err)
 {
-    const bool vector = weight->target == PL_TARGET_VECTOR || weight->target == PL_TARGET_BIAS;
-    pl_tensor tensor = {.dtype = source->dtype, .rank = 2, .shape = {source->rows, source->columns}, .data = source->data};
-    if (vector) { /* one row: quantised blocks run along it */
-        tensor.shape[0] = 1;
-        tensor.shape[1] = source->rows;
-        type = PL_F32;
-    }
+    pl_tensor tensor = pl_source_tensor(source, weight);
     const size_t blocks = model->block_count;
     size_t bytes;
     if (!pl_tensor_bytes(&tensor, &bytes))
@@ -168,12 +100,14 @@ pali_status pl_paligemma_place(pl_paligemma *model, const pl_weight *weight, siz
                        pl_dtype_name(source->dtype));
     if (source->form != PL_NPZ_AS_IS || !pl_tensor_aligned(&tensor))
         tensor.data = copy_in_order(model, source, pool, err);
-    if (tensor.data && type != PL_DTYPE_COUNT && type != tensor.dtype) {
-        tensor.data = convert(model, &tensor, type, source->named->name, pool, err);
-        tensor.dtype = type;
-    }
     if (!tensor.data)
         return pl_status_of(err, PALI_MEMORY);
+    type = weight->columns != PL_DIM_NONE && type == PL_DTYPE_COUNT ? tensor.dtype : pl_weight_type(weight, &model->config, type);
+    if (type != tensor.dtype) {
+        const pali_status status = convert(model, &tensor, type, source->named, pool, err);
+        if (status != PALI_OK)
+            return status;
+    }
     if (model->block_count == blocks + 2) { /* turned, then converted: the first copy has served */
         free(model->blocks[blocks]);
         model->blocks[blocks] = model->blocks[blocks + 1];

@@ -6,6 +6,7 @@
 #include "model/random.h"
 
 #include "base/text.h"
+#include "model/recast.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -120,16 +121,11 @@ void pl_random_values_copy(const pl_random_values *values, uint64_t piece, unsig
     }
 }
 
-static bool is_vector(const pl_weight *weight)
-{
-    return weight->target == PL_TARGET_VECTOR || weight->target == PL_TARGET_BIAS;
-}
-
 void pl_random_spread(const pl_weight *weight, const pl_config *config, double *mean, double *deviation)
 {
     const bool language = weight->part == PL_PART_TEXT || weight->part == PL_PART_TEXT_LAYER;
     *mean = 0;
-    if (!is_vector(weight)) {
+    if (weight->columns != PL_DIM_NONE) {
         *deviation = 1 / sqrt((double)pl_dim_size(config, weight->columns));
     } else if (pl_ends_with(weight->name, ".bias")) {
         *deviation = 0.02;
@@ -142,10 +138,8 @@ void pl_random_spread(const pl_weight *weight, const pl_config *config, double *
 pl_dtype pl_random_type(const pl_weight *weight, const pl_config *config, pl_dtype type, size_t *bytes)
 {
     const size_t shape[2] = {pl_dim_size(config, weight->rows), pl_dim_size(config, weight->columns)};
-    if (is_vector(weight))
-        type = PL_F32;
-    if (!pl_shape_bytes(type, shape, 2, bytes))
-        pl_shape_bytes(type = PL_BF16, shape, 2, bytes);
+    type = pl_weight_type(weight, config, type);
+    pl_shape_bytes(type, shape, 2, bytes);
     return type;
 }
 

@@ -28,7 +28,7 @@ refused "--seed: found '-1'" --seed -1
 refused "--seed: found '18446744073709551616'" --seed 18446744073709551616
 refused "--threads: found '0'" --threads 0
 refused "--frames: found '0'" --frames 0
-refused "--type: found 'f64', expected f32|bf16" --type f64
+refused "--type: found 'f64', expected f32|bf16|f16|q8_0|q4_0|q8" --type f64
 refused "--type: found 'f32|bf16'" --type 'f32|bf16'
 refused 'unknown option --max-tokns; did you mean --max-tokens?' --max-tokns=3
 refused 'unknown option --frobnicate' --frobnicate
