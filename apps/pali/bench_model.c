@@ -149,7 +149,7 @@ static pali_status pass_init(pass *p, pali_error *err)
         p->pixels[i] = (float)(i * 7919 % 255) / 127 - 1;
     pali_status status = PALI_OK;
     for (size_t i = 0; i < p->batch; i++) {
-        pl_kv_cache_init(&p->caches[i], text->layers, text->kv_heads * text->head_dim);
+        pl_kv_cache_init(&p->caches[i], text->layers, text->kv_heads * text->head_dim, PL_F32);
         if (status == PALI_OK)
             status = pl_kv_cache_reserve(&p->caches[i], p->positions + 1, err);
     }

@@ -21,7 +21,7 @@ typedef struct settings {
     uint64_t threads;
     const char *type, *tokenizer, *vision, *preprocess;
     text_list lora;
-    const char *activations;
+    const char *activations, *kv_cache;
     bool no_final_softcap;
     /* the answer */
     uint64_t max_tokens, top_k, seed, frames;

@@ -13,6 +13,7 @@ const option model_options[] = {
     {"model", 'm', OPTION_TEXT, offsetof(settings, model), "MODEL", 0, 0, "folder, .npz, .gguf, cached hub name, or nano"},
     {"threads", 't', OPTION_COUNT, offsetof(settings, threads), "N", 1, 4096, "threads (all processors, or PALI_THREADS)"},
     {"activations", 0, OPTION_CHOICE, offsetof(settings, activations), "auto|f32|int8", 0, 0, "what products take; f32: exact, slower"},
+    {"kv-cache", 0, OPTION_CHOICE, offsetof(settings, kv_cache), "f32|bf16|q8_0", 0, 0, "type of the keys and values that are kept"},
     {"type", 0, OPTION_CHOICE, offsetof(settings, type), "f32|bf16|f16|q8_0|q4_0|q8", 0, 0, "convert the weight matrices while loading"},
     {"lora", 0, OPTION_LIST, offsetof(settings, lora), "DIR[:SCALE]", 0, 0, "add a PEFT adapter; may be given again"},
     {"tokenizer", 0, OPTION_TEXT, offsetof(settings, tokenizer), "PATH", 0, 0, "tokenizer.json, tokenizer.model or their folder"},

@@ -105,6 +105,7 @@ int model_open(const settings *given, const command *of, pali_model **model, pal
         .lora_count = given->lora.count,
         .no_final_softcap = given->no_final_softcap,
         .activations = given->activations,
+        .kv_cache = given->kv_cache,
         .progress = progress_update,
         .progress_context = &bar,
     };

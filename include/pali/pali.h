@@ -82,6 +82,7 @@ typedef struct pali_model_options {
     void *progress_context;
     const char *activations;     /* "f32": products take floats, as published, slower; "int8": fastest for 8- and 4-bit weights, less
                                     exact; "auto" or NULL: bf16 or 16-bit codes where the processor gains by them */
+    const char *kv_cache;        /* type of keys and values kept: "f32" (NULL), "bf16", "q8_0" */
 } pali_model_options;
 
 /*

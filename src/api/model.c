@@ -5,6 +5,7 @@
 #include "model/find.h"
 #include "model/inspect.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -55,18 +56,34 @@ static pali_status open_weights(pali_model *model, const char *name, const pali_
     return model->weights ? PALI_OK : pl_status_of(err, PALI_MODEL);
 }
 
-static pali_status parse_activations(const char *text, pl_activations *activations, pali_error *err)
+/* The place of a word in a list; the first for NULL. */
+static pali_status parse_choice(const char *option, const char *text, const char *const *names, size_t count, size_t *choice, pali_error *err)
 {
-    static const char *const names[] = {[PL_ACTIVATIONS_AUTO] = "auto", [PL_ACTIVATIONS_F32] = "f32", [PL_ACTIVATIONS_INT8] = "int8"};
-    *activations = PL_ACTIVATIONS_AUTO;
-    if (!text)
-        return PALI_OK;
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (strcmp(text, names[i]) == 0) {
-            *activations = (pl_activations)i;
+    char list[64] = "";
+    for (*choice = 0; text && *choice < count; ++*choice) {
+        if (strcmp(text, names[*choice]) == 0)
             return PALI_OK;
-        }
-    return pl_fail(err, PALI_USAGE, "activations: found \"%s\", expected auto, f32 or int8", text);
+        snprintf(list + strlen(list), sizeof list - strlen(list), "%s%s", *choice ? ", " : "", names[*choice]);
+    }
+    return text ? pl_fail(err, PALI_USAGE, "%s: found \"%s\", expected one of: %s", option, text, list) : PALI_OK;
+}
+
+/* How the model computes: kernels, numbers, type of caches. */
+static pali_status fill_engine(pl_engine *engine, const pali_model_options *o, pali_error *err)
+{
+    static const char *const activations[] = {[PL_ACTIVATIONS_AUTO] = "auto", [PL_ACTIVATIONS_F32] = "f32", [PL_ACTIVATIONS_INT8] = "int8"};
+    static const char *const caches[] = {"f32", "bf16", "q8_0"};
+    static const pl_dtype cache_types[] = {PL_F32, PL_BF16, PL_Q8_0};
+    size_t choice = 0;
+    pali_status status = parse_choice("activations", o->activations, activations, 3, &choice, err);
+    engine->activations = (pl_activations)choice;
+    if (status == PALI_OK)
+        status = parse_choice("kv_cache", o->kv_cache, caches, 3, &choice, err);
+    if (status != PALI_OK)
+        return status;
+    engine->cache_type = cache_types[choice];
+    engine->kernels = pl_kernels_get(o->cpu, err);
+    return engine->kernels ? PALI_OK : PALI_USAGE;
 }
 
 pali_model *pali_model_open(const char *name, const pali_model_options *options, pali_error *err)
@@ -76,11 +93,8 @@ pali_model *pali_model_open(const char *name, const pali_model_options *options,
     if (pl_need(name, "pali_model_open", "name", err) != PALI_OK)
         return NULL;
     const double start = pl_now();
-    pl_activations activations;
-    if (parse_activations(o.activations, &activations, err) != PALI_OK)
-        return NULL;
-    const pl_kernels *kernels = pl_kernels_get(o.cpu, err);
-    pali_model *model = kernels ? pl_new(1, sizeof *model, "model", err) : NULL;
+    pl_engine engine = {0};
+    pali_model *model = fill_engine(&engine, &o, err) == PALI_OK ? pl_new(1, sizeof *model, "model", err) : NULL;
     if (!model)
         return NULL;
     model->pool = pl_pool_new(o.threads, err);
@@ -88,7 +102,16 @@ pali_model *pali_model_open(const char *name, const pali_model_options *options,
         pali_model_free(model);
         return NULL;
     }
-    model->engine = (pl_engine){.model = model->weights, .kernels = kernels, .pool = model->pool, .activations = activations};
+    const size_t head_dim = model->weights->config.text.head_dim;
+    if (!pl_kv_cache_type_fits(engine.cache_type, head_dim)) {
+        pl_fail(err, PALI_USAGE, "kv_cache: found %s for heads of %zu values, expected a multiple of %zu", pl_dtype_name(engine.cache_type), head_dim,
+                pl_dtype_block(engine.cache_type));
+        pali_model_free(model);
+        return NULL;
+    }
+    model->engine = engine;
+    model->engine.model = model->weights;
+    model->engine.pool = model->pool;
     model->preprocess = preprocess_name(model->weights->config.preprocess.kind);
     model->load_seconds = pl_now() - start;
     return model;

@@ -40,7 +40,7 @@ void pl_timeline_init(pl_timeline *timeline, const pl_engine *engine, size_t max
     memset(timeline, 0, sizeof *timeline);
     timeline->engine = engine;
     timeline->max_positions = max_positions;
-    pl_kv_cache_init(&timeline->cache, text->layers, text->kv_heads * text->head_dim);
+    pl_kv_cache_init(&timeline->cache, text->layers, text->kv_heads * text->head_dim, engine->cache_type);
     atomic_init(&timeline->cancel, false);
 }
 

@@ -19,6 +19,7 @@ typedef struct pl_engine {
     const pl_kernels *kernels;
     pl_pool *pool;       /* or NULL */
     pl_activations activations;
+    pl_dtype cache_type; /* of KV caches */
     pl_trace_fn *trace;  /* sees intermediate results; NULL: none */
     void *trace_context;
 } pl_engine;

@@ -1,5 +1,7 @@
-/* KV caches as counted blocks [layers, 2, capacity, width] of f32. */
+/* KV caches as counted blocks [layers, 2, capacity, width] of one type. */
 #include "language/kv_cache.h"
+
+#include "tensor/quantise.h"
 
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -8,7 +10,7 @@
 struct pl_kv_block {
     atomic_size_t references;
     size_t capacity; /* positions */
-    float *data;     /* [layers, 2, capacity, width] */
+    unsigned char *data; /* [layers, 2, capacity, width] */
 };
 
 static void release(pl_kv_block *block)
@@ -39,9 +41,9 @@ static pl_kv_block *new_block(const pl_kv_cache *cache, size_t positions, pali_e
     return block;
 }
 
-static float *rows_of(const pl_kv_cache *cache, const pl_kv_block *block, size_t layer, size_t value)
+static unsigned char *rows_of(const pl_kv_cache *cache, const pl_kv_block *block, size_t layer, size_t value)
 {
-    return block->data + (layer * 2 + value) * block->capacity * cache->width;
+    return block->data + (layer * 2 + value) * block->capacity * cache->row_bytes;
 }
 
 /* Copies positions [0, count) of one block behind `at` of another. */
@@ -49,24 +51,30 @@ static void copy_positions(const pl_kv_cache *cache, const pl_kv_block *from, si
 {
     for (size_t layer = 0; layer < cache->layers; layer++)
         for (size_t value = 0; value < 2; value++)
-            memcpy(rows_of(cache, to, layer, value) + at * cache->width, rows_of(cache, from, layer, value), count * cache->width * sizeof(float));
+            memcpy(rows_of(cache, to, layer, value) + at * cache->row_bytes, rows_of(cache, from, layer, value), count * cache->row_bytes);
 }
 
-void pl_kv_cache_init(pl_kv_cache *cache, size_t layers, size_t width)
+bool pl_kv_cache_type_fits(pl_dtype dtype, size_t head_dim)
 {
-    *cache = (pl_kv_cache){.layers = layers, .width = width};
+    return (dtype == PL_F32 || dtype == PL_BF16 || dtype == PL_Q8_0) && head_dim % pl_dtype_block(dtype) == 0;
+}
+
+void pl_kv_cache_init(pl_kv_cache *cache, size_t layers, size_t width, pl_dtype dtype)
+{
+    *cache = (pl_kv_cache){.layers = layers, .width = width, .dtype = dtype};
+    pl_dtype_row_bytes(dtype, width, &cache->row_bytes);
 }
 
 void pl_kv_cache_free(pl_kv_cache *cache)
 {
     release(cache->shared);
     release(cache->own);
-    *cache = (pl_kv_cache){.layers = cache->layers, .width = cache->width};
+    pl_kv_cache_init(cache, cache->layers, cache->width, cache->dtype);
 }
 
 size_t pl_kv_cache_position_bytes(const pl_kv_cache *cache)
 {
-    return cache->layers * 2 * cache->width * sizeof(float);
+    return cache->layers * 2 * cache->row_bytes;
 }
 
 pali_status pl_kv_cache_reserve(pl_kv_cache *cache, size_t positions, pali_error *err)
@@ -127,11 +135,18 @@ pali_status pl_kv_cache_fork(pl_kv_cache *cache, pl_kv_cache *fork, pali_error *
     return PALI_OK;
 }
 
+static void write_rows(const pl_kv_cache *cache, size_t count, const float *x, unsigned char *to)
+{
+    for (size_t i = 0; i < count; i++, to += cache->row_bytes)
+        if (!pl_quantise_row(cache->dtype, cache->width, x + i * cache->width, to))
+            memset(to, 0xff, cache->row_bytes); /* NaN in every type */
+}
+
 void pl_kv_cache_write(pl_kv_cache *cache, size_t layer, size_t count, const float *k, const float *v)
 {
-    const size_t at = cache->own_count * cache->width, bytes = count * cache->width * sizeof(float);
-    memcpy(rows_of(cache, cache->own, layer, 0) + at, k, bytes);
-    memcpy(rows_of(cache, cache->own, layer, 1) + at, v, bytes);
+    const size_t at = cache->own_count * cache->row_bytes;
+    write_rows(cache, count, k, rows_of(cache, cache->own, layer, 0) + at);
+    write_rows(cache, count, v, rows_of(cache, cache->own, layer, 1) + at);
 }
 
 void pl_kv_cache_spans(const pl_kv_cache *cache, size_t layer, size_t fresh, pl_kv_span spans[2])
@@ -142,7 +157,8 @@ void pl_kv_cache_spans(const pl_kv_cache *cache, size_t layer, size_t fresh, pl_
         spans[i] = counts[i] == 0 ? (pl_kv_span){0} : (pl_kv_span){
             .k = rows_of(cache, blocks[i], layer, 0),
             .v = rows_of(cache, blocks[i], layer, 1),
+            .dtype = cache->dtype,
             .count = counts[i],
-            .stride = cache->width * sizeof(float),
+            .stride = cache->row_bytes,
         };
 }

@@ -11,13 +11,18 @@ typedef struct pl_kv_block pl_kv_block; /* counted references */
 
 typedef struct pl_kv_cache {
     size_t layers, width; /* width = kv_heads * head_dim */
+    pl_dtype dtype;       /* F32, BF16 or Q8_0 */
+    size_t row_bytes;     /* of one position's keys of a layer */
     pl_kv_block *shared;  /* or NULL */
     size_t shared_count;  /* positions of it that belong to this sequence */
     pl_kv_block *own;     /* or NULL */
     size_t own_count;     /* positions written to it */
 } pl_kv_cache;
 
-void pl_kv_cache_init(pl_kv_cache *cache, size_t layers, size_t width);
+/* True for the types a cache may have; the blocks of the type must divide the width of a head. */
+bool pl_kv_cache_type_fits(pl_dtype dtype, size_t head_dim);
+
+void pl_kv_cache_init(pl_kv_cache *cache, size_t layers, size_t width, pl_dtype dtype);
 void pl_kv_cache_free(pl_kv_cache *cache);
 
 /* Positions held, shared and own. */
@@ -42,7 +47,10 @@ void pl_kv_cache_clear(pl_kv_cache *cache);
  */
 pali_status pl_kv_cache_fork(pl_kv_cache *cache, pl_kv_cache *fork, pali_error *err);
 
-/* Writes `count` rows of keys and values of a layer after the own positions (count them with advance). */
+/*
+ * Writes `count` rows of keys and values of a layer after the own positions (count them with advance). What a
+ * narrower type cannot hold becomes NaN, so that it shows in the logits.
+ */
 void pl_kv_cache_write(pl_kv_cache *cache, size_t layer, size_t count, const float *k, const float *v);
 
 /* Counts `count` written positions in, when all layers have them. */

@@ -94,7 +94,7 @@ static void test_scales(void **state)
         assert_true(config.text.post_norms == models[i].gemma2);
         assert_true(fabs(sqrt((double)config.text.width) - roots[i]) < 1e-6);
         pl_kv_cache cache;
-        pl_kv_cache_init(&cache, config.text.layers, config.text.kv_heads * config.text.head_dim);
+        pl_kv_cache_init(&cache, config.text.layers, config.text.kv_heads * config.text.head_dim, PL_F32);
         assert_int_equal(pl_kv_cache_position_bytes(&cache) / 2, models[i].cache_bytes); /* ours is f32 */
     }
 }

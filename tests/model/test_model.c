@@ -39,7 +39,7 @@ static pl_rows run_fresh(const tiny_model *tiny, const int32_t *ids, size_t rows
 {
     const pl_gemma_config *c = &tiny->model->config.text;
     pl_kv_cache cache;
-    pl_kv_cache_init(&cache, c->layers, c->kv_heads * c->head_dim);
+    pl_kv_cache_init(&cache, c->layers, c->kv_heads * c->head_dim, PL_F32);
     const pl_rows hidden = run_ids(tiny, &cache, ids, rows, prefix);
     pl_kv_cache_free(&cache);
     return hidden;
@@ -114,7 +114,7 @@ static void test_incremental(void **state)
         const pl_gemma_config *c = &tiny.model->config.text;
         const pl_rows whole = run_fresh(&tiny, ids, ROWS, PREFIX);
         pl_kv_cache cache;
-        pl_kv_cache_init(&cache, c->layers, c->kv_heads * c->head_dim);
+        pl_kv_cache_init(&cache, c->layers, c->kv_heads * c->head_dim, PL_F32);
         free(run_ids(&tiny, &cache, ids, PREFIX, PREFIX).data);
         for (size_t row = PREFIX; row < ROWS; row++) {
             const pl_rows one = run_ids(&tiny, &cache, ids + row, 1, PREFIX);
@@ -250,6 +250,37 @@ static void test_batch(void **state)
         check_batch(*level, PL_ACTIVATIONS_F32);
         check_batch(*level, PL_ACTIVATIONS_AUTO);
     }
+}
+
+/* A narrower cache moves log-probabilities a little, and batches stay to the bit. */
+static void test_cache_types(void **state)
+{
+    (void)state;
+    static const struct {
+        pl_dtype type;
+        float bound;
+    } types[] = {{PL_BF16, 0.02f}, {PL_Q8_0, 0.02f}};
+    tiny_model exact;
+    tiny_open(&exact, "models/nano", NULL, NULL, 2);
+    tiny_images(&exact, "a");
+    tiny_ask(&exact, "caption en", 1);
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
+        tiny_model tiny;
+        tiny_open(&tiny, "models/nano", NULL, NULL, 2);
+        pl_timeline_free(&tiny.timeline);
+        tiny.engine.cache_type = types[i].type;
+        pl_timeline_init(&tiny.timeline, &tiny.engine, 0);
+        tiny_images(&tiny, "a");
+        tiny_ask(&tiny, "caption en", 1);
+        const float moved = fabsf(tiny.timeline.logprobs[0] - exact.timeline.logprobs[0]);
+        print_message("%s cache: a log-probability moves by %.2g\n", pl_dtype_name(types[i].type), (double)moved);
+        assert_true(moved > 0 && moved < types[i].bound);
+        assert_true(pl_kv_cache_position_bytes(&tiny.timeline.cache) < pl_kv_cache_position_bytes(&exact.timeline.cache));
+        tiny_close(&tiny);
+    }
+    tiny_close(&exact);
+    assert_true(pl_kv_cache_type_fits(PL_Q8_0, 64) && pl_kv_cache_type_fits(PL_BF16, 8));
+    assert_false(pl_kv_cache_type_fits(PL_Q8_0, 8) || pl_kv_cache_type_fits(PL_Q4_0, 64));
 }
 
 /* Forks before prefill, after it, and of a fork, give what an unforked one gives. */
@@ -406,7 +437,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_mask),    cmocka_unit_test(test_right_padding), cmocka_unit_test(test_incremental), cmocka_unit_test(test_relative_positions),
-        cmocka_unit_test(test_threads), cmocka_unit_test(test_batch),         cmocka_unit_test(test_fork),        cmocka_unit_test(test_sampling),
+        cmocka_unit_test(test_threads), cmocka_unit_test(test_batch),         cmocka_unit_test(test_cache_types),
+        cmocka_unit_test(test_fork),        cmocka_unit_test(test_sampling),
         cmocka_unit_test(test_nucleus), cmocka_unit_test(test_not_finite), cmocka_unit_test(test_ending),    cmocka_unit_test(test_prompt_without_row),
         cmocka_unit_test(test_converted_once),
     };

@@ -120,7 +120,7 @@ static void expect_finite(const pl_paligemma *model)
     pl_arena arena;
     pl_kv_cache cache;
     expect_ok(pl_arena_init(&arena, 16 << 20, "test", &err), &err);
-    pl_kv_cache_init(&cache, 2, 128);
+    pl_kv_cache_init(&cache, 2, 128, PL_F32);
     expect_ok(pl_kv_cache_reserve(&cache, TOKENS + TEXT, &err), &err);
     pl_context ctx = {.kernels = pl_kernels_get(NULL, &err), .arena = &arena};
     for (size_t i = 0; i < PIXELS; i++)
