@@ -1,8 +1,9 @@
 /*
  * bench_kernels [LEVEL...]: what each kernel level reaches on one thread at
- * the sizes of the model. Weights do not fit the caches in gemv and pack, and
- * panels come one after another in gemm, as in a layer. Best of several runs
- * in processor time: compare levels within one run, not across machines.
+ * the sizes of the model. Products with few rows (x1, x4, x8) read weights from
+ * the second cache and from memory; packing takes a slice that stays in cache.
+ * Best of several runs in processor time: compare levels within one run, not
+ * across machines.
  */
 #include "kernels/kernels.h"
 
@@ -12,12 +13,14 @@
 #include <string.h>
 #include <time.h>
 
-enum { ROWS = 272, WEIGHT_BYTES = 64 << 20, REPEATS = 40 };
+enum { ROWS = 272, WEIGHT_BYTES = 64 << 20, REPEATS = 10, SLICE = 1024 };
 
 typedef struct bench {
     const pl_kernels *kernels;
     unsigned char *weights; /* [WEIGHT_BYTES] small finite values of any type */
     float *a, *c, *panel;   /* [ROWS * 16384], [ROWS * 64], [16384 * 64] */
+    float *y;               /* [8 * 65536] */
+    unsigned char *rows;    /* [ROWS * 16384 * 2] bf16 or int8 */
 } bench;
 
 static double now(void)
@@ -67,25 +70,61 @@ static void bench_gemm(const bench *b)
     printf("\n");
 }
 
-static void bench_typed(const bench *b, pl_dtype type)
+/* Products of narrow numbers as linear maps take them: a slice of k, four columns of tiles. */
+static void bench_narrow(const bench *b)
 {
-    static const size_t widths[] = {2048, 16384};
+    enum { N = 64 };
+    static const size_t strides[] = {SLICE, 1152, 2048, 4304, 16384};
     const pl_kernels *const kernels = b->kernels;
-    printf("  %-5s", pl_dtype_name(type));
-    for (size_t i = 0; i < 2; i++) {
-        const size_t k = widths[i], columns = kernels->panel_columns;
-        size_t row_bytes;
-        if (!pl_dtype_row_bytes(type, k, &row_bytes))
-            continue;
-        const size_t rows = WEIGHT_BYTES / row_bytes < 16384 ? WEIGHT_BYTES / row_bytes : 16384, panels = rows / columns;
-        double gemv, pack;
-        BEST(gemv, kernels->skinny[type](1, rows, k, b->weights, row_bytes, b->a, 0, b->c, 0, false));
-        size_t at = 0;
-        BEST(pack, (kernels->pack[type](columns, k, b->weights + at * columns * row_bytes, row_bytes, b->panel), at = (at + 1) % panels));
-        printf("  K %zu: gemv %.1f GB/s, pack %.1f GB/s;", k, 1e-9 * (double)(rows * row_bytes) / gemv,
-            1e-9 * (double)(columns * row_bytes) / pack);
+    printf("  %d rows, %d columns, slices of %d, GFLOP/s:", (int)ROWS, (int)N, (int)SLICE);
+    for (size_t i = 0; i < sizeof strides / sizeof strides[0]; i++) {
+        const size_t stride = strides[i];
+        const double flop = 2e-9 * ROWS * N * SLICE;
+        double bf16, i8;
+        BEST(bf16, kernels->gemm_bf16(ROWS, N, SLICE, (const uint16_t *)b->rows, stride, (const uint16_t *)b->panel, SLICE * PL_TILE_ROWS, b->c, N, false));
+        BEST(i8, kernels->gemm_i8(ROWS, N, SLICE, (const int8_t *)b->rows, stride, b->a, (const int8_t *)b->panel, SLICE * PL_TILE_ROWS, b->a, b->c, N, false));
+        printf("  stride %zu: bf16 %.1f, int8 %.1f", stride, flop / bf16, flop / i8);
     }
     printf("\n");
+}
+
+/* Weights in the second cache, or from memory: rows of x, GB/s of weights. */
+static void bench_skinny(const bench *b, pl_dtype type, size_t k, size_t row_bytes, size_t bytes)
+{
+    static const size_t inputs[] = {1, 4, 8};
+    const pl_kernels *const kernels = b->kernels;
+    const size_t groups = bytes / row_bytes, rows = groups * pl_dtype_rows(type);
+    const double size = 1e-9 * (double)(groups * row_bytes);
+    for (size_t i = 0; i < sizeof inputs / sizeof inputs[0]; i++) {
+        const size_t m = inputs[i];
+        double floats, planes;
+        BEST(floats, kernels->skinny[type](m, rows, k, b->weights, row_bytes, b->a, k, b->y, rows, false));
+        printf("  x%zu %.1f", m, size / floats);
+        if (kernels->skinny_i8[type] == NULL)
+            continue;
+        BEST(planes, kernels->skinny_i8[type](m, rows, k, b->weights, row_bytes, (const int8_t *)b->rows, k, b->a, b->y, rows, false));
+        printf(" (planes %.1f)", size / planes);
+    }
+}
+
+static void bench_typed(const bench *b, pl_dtype type)
+{
+    enum { K = 2048 };
+    const pl_kernels *const kernels = b->kernels;
+    const size_t columns = kernels->panel_columns, values = PL_TILE_ROWS * SLICE;
+    size_t row_bytes;
+    if (!pl_dtype_row_bytes(type, K, &row_bytes))
+        return;
+    printf("  %-10s GB/s in L2", pl_dtype_name(type));
+    bench_skinny(b, type, K, row_bytes, 256 << 10);
+    printf("; memory");
+    bench_skinny(b, type, K, row_bytes, WEIGHT_BYTES / 4);
+    double pack, bf16, i8;
+    float scale[PL_TILE_ROWS];
+    BEST(pack, kernels->pack[type](columns, SLICE, b->weights, row_bytes, b->panel));
+    BEST(bf16, kernels->pack_bf16[type](PL_TILE_ROWS, SLICE, b->weights, row_bytes, (uint16_t *)b->panel));
+    BEST(i8, kernels->pack_i8[type](PL_TILE_ROWS, SLICE, b->weights, row_bytes, (int8_t *)b->panel, scale));
+    printf("; ns a value: pack %.3f  bf16 %.3f  int8 %.3f\n", pack * 1e9 / (double)(columns * SLICE), bf16 * 1e9 / (double)values, i8 * 1e9 / (double)values);
 }
 
 static void bench_vectors(const bench *b)
@@ -118,6 +157,7 @@ static int bench_level(bench *b, const char *level)
     }
     printf("%s: panels of %zu columns, %zu rows\n", level, b->kernels->panel_columns, b->kernels->panel_rows);
     bench_gemm(b);
+    bench_narrow(b);
     for (pl_dtype type = 0; type < PL_DTYPE_COUNT; type++)
         if (b->kernels->skinny[type] != NULL)
             bench_typed(b, type);
@@ -132,10 +172,13 @@ int main(int argc, char **argv)
         .a = malloc(sizeof(float) * ROWS * 16384),
         .c = malloc(sizeof(float) * ROWS * 64),
         .panel = malloc(sizeof(float) * 64 * 16384),
+        .y = malloc(sizeof(float) * 8 * 65536),
+        .rows = malloc(ROWS * 16384 * 2),
     };
     int status = 5;
-    if (b.weights != NULL && b.a != NULL && b.c != NULL && b.panel != NULL) {
+    if (b.weights != NULL && b.a != NULL && b.c != NULL && b.panel != NULL && b.y != NULL && b.rows != NULL) {
         memset(b.weights, 0x31, WEIGHT_BYTES);
+        memset(b.rows, 0x31, ROWS * 16384 * 2);
         fill(b.a, (size_t)ROWS * 16384);
         fill(b.panel, 64 * 16384);
         status = 0;
@@ -147,5 +190,7 @@ int main(int argc, char **argv)
     free(b.a);
     free(b.c);
     free(b.panel);
+    free(b.y);
+    free(b.rows);
     return status;
 }

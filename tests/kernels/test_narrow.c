@@ -137,8 +137,28 @@ static void check_pack_bf16_size(const pl_kernels *k, pl_dtype type, size_t rows
     edge_free_all();
 }
 
+/* What is not finite stays so, a NaN of all bits too; what rounds up to infinity does. */
+static void check_pack_bf16_odd_values(const pl_kernels *k)
+{
+    const uint32_t bits[] = {0x7fffffff, 0xffffffff, 0x7f800001, 0x7f800000, 0xff800000, 0x7f7fffff, 0x80000000, 0x00008000};
+    enum { COUNT = sizeof bits / sizeof *bits };
+    uint16_t *const tiles = edge_halves(PL_TILE_BF16 * PL_TILE_ROWS), *const columns = edge_halves(PL_TILE_BF16 * PL_TILE_ROWS);
+    float *const row = edge_floats(COUNT), *const column = edge_floats(COUNT * 2);
+    memcpy(row, bits, sizeof bits);
+    for (size_t i = 0; i < COUNT; i++)
+        column[2 * i] = row[i];
+    k->pack_bf16[PL_F32](1, COUNT, row, sizeof bits, tiles);
+    k->pack_columns_bf16(1, COUNT, column, 2, columns);
+    for (size_t i = 0; i < COUNT; i++) {
+        assert_int_equal(tiles[i / 2 * 32 + i % 2], pl_f32_to_bf16(row[i]));
+        assert_int_equal(columns[i / 2 * 32 + i % 2], pl_f32_to_bf16(row[i]));
+    }
+    edge_free_all();
+}
+
 void check_pack_bf16(const pl_kernels *k)
 {
+    check_pack_bf16_odd_values(k);
     for (pl_dtype type = 0; type < PL_DTYPE_COUNT; type++) {
         assert_int_equal(k->pack_bf16[type] != NULL, is_weight(type));
         for (size_t i = 0; k->pack_bf16[type] != NULL && i < length_count; i++)
@@ -169,8 +189,26 @@ static void check_pack_i8_size(const pl_kernels *k, pl_dtype type, size_t rows, 
     edge_free_all();
 }
 
+/* A row that holds what is not finite gets a scale that is not; its neighbour is as without it. */
+static void check_pack_i8_odd_values(const pl_kernels *k)
+{
+    enum { N = 70 };
+    float *const w = edge_floats(2 * N), *const scale = edge_floats(PL_TILE_ROWS);
+    int8_t *const tiles = edge_bytes(128 * PL_TILE_ROWS);
+    for (int i = 0; i < 3; i++) {
+        w[7] = i == 0 ? NAN : i == 1 ? -INFINITY : INFINITY;
+        w[N] = -1;
+        k->pack_i8[PL_F32](2, N, w, N * sizeof *w, tiles, scale);
+        assert_false(isfinite(scale[0]));
+        assert_near(k, "pack_i8 beside NaN", 0, (double)scale[1], 1 / 127.0, 1e-8);
+        assert_int_equal(tiles[4], -127);
+    }
+    edge_free_all();
+}
+
 void check_pack_i8(const pl_kernels *k)
 {
+    check_pack_i8_odd_values(k);
     for (pl_dtype type = 0; type < PL_DTYPE_COUNT; type++) {
         assert_int_equal(k->pack_i8[type] != NULL, is_weight(type));
         for (size_t i = 0; k->pack_i8[type] != NULL && i < length_count; i++)
@@ -259,7 +297,7 @@ static void check_gemm_i8_size(const pl_kernels *t, size_t m, size_t n, size_t k
         a[i] = i % filled < k ? (int8_t)(i % 11 == 0 ? -128 : (int)(random_bits() >> 24) - 128) : 0; /* low planes reach -128 */
     for (size_t j = 0; j < columns * 16; j++)
         for (size_t i = 0; i < filled; i++)
-            tiles[j / 16 * tile_stride + i / 4 * 64 + 4 * (j % 16) + i % 4] = i < k ? (int8_t)((int)(random_bits() >> 24) % 255 - 127) : 0;
+            tiles[j / 16 * tile_stride + i / 4 * 64 + 4 * (j % 16) + i % 4] = (int8_t)(i < k ? (int)(random_bits() >> 24) % 255 - 127 : 0);
     const float *const a_scale = edge_floats(m), *const b_scale = m % 2 ? edge_floats(n) : NULL;
     float *const got = edge_floats(c_size), *const start = edge_copy(c_size, got);
     t->gemm_i8(m, n, k, a, filled, a_scale, tiles, tile_stride, b_scale, got, c_stride, accumulate);

@@ -38,6 +38,11 @@ static inline void vf_store(float *p, vf x)
     vst1q_f32(p, x);
 }
 
+static inline void vf_store_bytes(unsigned char *p, vf x)
+{
+    vst1q_u8(p, vreinterpretq_u8_f32(x));
+}
+
 static inline vf vf_load_first(const float *p, size_t n, vf fill)
 {
     float lanes[VF];
@@ -219,6 +224,39 @@ static inline vf vf_from_int(vi x)
     return vcvtq_f32_s32(x);
 }
 
+static inline vi vi_of_bits(vf x)
+{
+    return vreinterpretq_s32_f32(x);
+}
+
+static inline vi vi_max(vi a, vi b)
+{
+    return vmaxq_s32(a, b);
+}
+
+static inline vi vi_from_rounded(vf x)
+{
+    return vcvtnq_s32_f32(x);
+}
+
+static inline vi vi_round_bf16(vf x)
+{
+    const vi bits = vi_of_bits(x), odd = vi_and(vi_shift_right(bits, 16), vi_set(1));
+    const vi rounded = vaddq_s32(vaddq_s32(bits, vi_set(0x7fff)), odd);
+    return vbslq_s32(vceqq_f32(x, x), rounded, vi_or(bits, vi_set(0x400000)));
+}
+
+static inline vi vi_pack_high(vi a, vi b)
+{
+    return vreinterpretq_s32_s16(vuzp2q_s16(vreinterpretq_s16_s32(a), vreinterpretq_s16_s32(b)));
+}
+
+static inline vi vi_pack_bytes(vi a, vi b, vi c, vi d)
+{
+    const int16x8_t low = vcombine_s16(vqmovn_s32(a), vqmovn_s32(b)), high = vcombine_s16(vqmovn_s32(c), vqmovn_s32(d));
+    return vreinterpretq_s32_s8(vcombine_s8(vqmovn_s16(low), vqmovn_s16(high)));
+}
+
 static inline vf vf_from_low4(vi x, int zero)
 {
     return vf_from_int(vi_sub(vi_and(x, vi_set(15)), vi_set(zero)));
@@ -231,6 +269,13 @@ static inline void vf_transpose(vf x[VF])
     x[1] = vcombine_f32(vget_low_f32(a.val[1]), vget_low_f32(b.val[1]));
     x[2] = vcombine_f32(vget_high_f32(a.val[0]), vget_high_f32(b.val[0]));
     x[3] = vcombine_f32(vget_high_f32(a.val[1]), vget_high_f32(b.val[1]));
+}
+
+static inline void vf_load_columns(const unsigned char *p, size_t stride, vf x[VF])
+{
+    for (size_t i = 0; i < VF; i++)
+        x[i] = vf_load_bytes(p + i * stride);
+    vf_transpose(x);
 }
 
 #include "kernels/simd/level.h"

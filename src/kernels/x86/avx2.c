@@ -37,6 +37,11 @@ static inline void vf_store(float *p, vf x)
     _mm256_storeu_ps(p, x);
 }
 
+static inline void vf_store_bytes(unsigned char *p, vf x)
+{
+    _mm256_storeu_si256((__m256i *)(void *)p, _mm256_castps_si256(x));
+}
+
 static inline __m256i first_lanes(size_t n)
 {
     static const int lanes[2 * VF] = {-1, -1, -1, -1, -1, -1, -1, -1};
@@ -214,27 +219,75 @@ static inline vf vf_from_int(vi x)
     return _mm256_cvtepi32_ps(x);
 }
 
+static inline vi vi_of_bits(vf x)
+{
+    return _mm256_castps_si256(x);
+}
+
+static inline vi vi_max(vi a, vi b)
+{
+    return _mm256_max_epi32(a, b);
+}
+
+static inline vi vi_from_rounded(vf x)
+{
+    return _mm256_cvtps_epi32(x);
+}
+
+static inline vi vi_round_bf16(vf x)
+{
+    const vi bits = vi_of_bits(x), odd = vi_and(vi_shift_right(bits, 16), vi_set(1));
+    const vi rounded = _mm256_add_epi32(_mm256_add_epi32(bits, vi_set(0x7fff)), odd), quiet = vi_or(bits, vi_set(0x400000));
+    return vi_of_bits(_mm256_blendv_ps(vf_of_bits(rounded), vf_of_bits(quiet), _mm256_cmp_ps(x, x, _CMP_UNORD_Q)));
+}
+
+static inline vi vi_pack_high(vi a, vi b)
+{
+    return _mm256_packus_epi32(vi_shift_right(a, 16), vi_shift_right(b, 16));
+}
+
+static inline vi vi_pack_bytes(vi a, vi b, vi c, vi d)
+{
+    return _mm256_packs_epi16(_mm256_packs_epi32(a, b), _mm256_packs_epi32(c, d));
+}
+
 static inline vf vf_from_low4(vi x, int zero)
 {
     return vf_from_int(vi_sub(vi_and(x, vi_set(15)), vi_set(zero)));
 }
 
-/* Rows to columns inside each 4 x 4, then the halves change places. */
-static inline void vf_transpose(vf x[VF])
+/* Rows to columns inside each 4 x 4. */
+static inline void transpose_fours(vf x[VF])
 {
-    vf t[VF];
     for (int i = 0; i < VF; i += 4) {
         const vf a = _mm256_unpacklo_ps(x[i], x[i + 1]), b = _mm256_unpackhi_ps(x[i], x[i + 1]);
         const vf c = _mm256_unpacklo_ps(x[i + 2], x[i + 3]), d = _mm256_unpackhi_ps(x[i + 2], x[i + 3]);
-        t[i] = _mm256_shuffle_ps(a, c, 0x44);
-        t[i + 1] = _mm256_shuffle_ps(a, c, 0xee);
-        t[i + 2] = _mm256_shuffle_ps(b, d, 0x44);
-        t[i + 3] = _mm256_shuffle_ps(b, d, 0xee);
+        x[i] = _mm256_shuffle_ps(a, c, 0x44);
+        x[i + 1] = _mm256_shuffle_ps(a, c, 0xee);
+        x[i + 2] = _mm256_shuffle_ps(b, d, 0x44);
+        x[i + 3] = _mm256_shuffle_ps(b, d, 0xee);
     }
-    for (int i = 0; i < 4; i++) {
-        x[i] = _mm256_permute2f128_ps(t[i], t[i + 4], 0x20);
-        x[i + 4] = _mm256_permute2f128_ps(t[i], t[i + 4], 0x31);
+}
+
+static inline void vf_transpose(vf x[VF])
+{
+    for (int i = 0; i < 4; i++) { /* the halves change places */
+        const vf low = _mm256_permute2f128_ps(x[i], x[i + 4], 0x20), high = _mm256_permute2f128_ps(x[i], x[i + 4], 0x31);
+        x[i] = low;
+        x[i + 4] = high;
     }
+    transpose_fours(x);
+}
+
+/* As vf_transpose; the halves change places as they are loaded, which takes no shuffle. */
+static inline void vf_load_columns(const unsigned char *p, size_t stride, vf x[VF])
+{
+    for (size_t i = 0; i < VF; i++) {
+        const unsigned char *const half = p + i % 4 * stride + i / 4 * 16;
+        const __m128 low = _mm_loadu_ps((const float *)(const void *)half);
+        x[i] = _mm256_insertf128_ps(_mm256_castps128_ps256(low), _mm_loadu_ps((const float *)(const void *)(half + 4 * stride)), 1);
+    }
+    transpose_fours(x);
 }
 
 #include "kernels/simd/level.h"

@@ -37,6 +37,11 @@ static inline void vf_store(float *p, vf x)
     _mm512_storeu_ps(p, x);
 }
 
+static inline void vf_store_bytes(unsigned char *p, vf x)
+{
+    _mm512_storeu_ps(p, x);
+}
+
 static inline __mmask16 first_lanes(size_t n)
 {
     return (__mmask16)((1u << n) - 1);
@@ -204,6 +209,38 @@ static inline vf vf_from_int(vi x)
     return _mm512_cvtepi32_ps(x);
 }
 
+static inline vi vi_of_bits(vf x)
+{
+    return _mm512_castps_si512(x);
+}
+
+static inline vi vi_max(vi a, vi b)
+{
+    return _mm512_max_epi32(a, b);
+}
+
+static inline vi vi_from_rounded(vf x)
+{
+    return _mm512_cvtps_epi32(x);
+}
+
+static inline vi vi_round_bf16(vf x)
+{
+    const vi bits = vi_of_bits(x), odd = vi_and(vi_shift_right(bits, 16), vi_set(1));
+    const vi rounded = _mm512_add_epi32(_mm512_add_epi32(bits, vi_set(0x7fff)), odd);
+    return _mm512_mask_or_epi32(rounded, _mm512_cmp_ps_mask(x, x, _CMP_UNORD_Q), bits, vi_set(0x400000));
+}
+
+static inline vi vi_pack_high(vi a, vi b)
+{
+    return _mm512_packus_epi32(vi_shift_right(a, 16), vi_shift_right(b, 16));
+}
+
+static inline vi vi_pack_bytes(vi a, vi b, vi c, vi d)
+{
+    return _mm512_packs_epi16(_mm512_packs_epi32(a, b), _mm512_packs_epi32(c, d));
+}
+
 /* The low 4 bits less `zero`, a constant: one look-up, which minds those bits only. */
 static inline vf vf_from_low4(vi x, int zero)
 {
@@ -211,29 +248,50 @@ static inline vf vf_from_low4(vi x, int zero)
     return _mm512_permutexvar_ps(x, vf_sub(codes, vf_set((float)zero)));
 }
 
-/* Rows to columns inside each 4 x 4 of a quarter, then the quarters change places. */
-static inline void vf_transpose(vf x[VF])
+/* Rows to columns inside each 4 x 4 of a quarter: x[i + 4q] then holds columns i, 4+i, 8+i, 12+i of rows 4q..4q+3. */
+static inline void transpose_fours(vf x[VF])
 {
-    vf t[VF];
     for (int i = 0; i < VF; i += 4) {
         const __m512d a = _mm512_castps_pd(_mm512_unpacklo_ps(x[i], x[i + 1]));
         const __m512d b = _mm512_castps_pd(_mm512_unpackhi_ps(x[i], x[i + 1]));
         const __m512d c = _mm512_castps_pd(_mm512_unpacklo_ps(x[i + 2], x[i + 3]));
         const __m512d d = _mm512_castps_pd(_mm512_unpackhi_ps(x[i + 2], x[i + 3]));
-        t[i] = _mm512_castpd_ps(_mm512_unpacklo_pd(a, c));
-        t[i + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(a, c));
-        t[i + 2] = _mm512_castpd_ps(_mm512_unpacklo_pd(b, d));
-        t[i + 3] = _mm512_castpd_ps(_mm512_unpackhi_pd(b, d));
+        x[i] = _mm512_castpd_ps(_mm512_unpacklo_pd(a, c));
+        x[i + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(a, c));
+        x[i + 2] = _mm512_castpd_ps(_mm512_unpacklo_pd(b, d));
+        x[i + 3] = _mm512_castpd_ps(_mm512_unpackhi_pd(b, d));
     }
-    for (int i = 0; i < 4; i++) {
-        /* t[i + 4q] holds columns i, 4+i, 8+i, 12+i of rows 4q..4q+3 */
-        const vf low01 = _mm512_shuffle_f32x4(t[i], t[i + 4], 0x44), high01 = _mm512_shuffle_f32x4(t[i], t[i + 4], 0xee);
-        const vf low23 = _mm512_shuffle_f32x4(t[i + 8], t[i + 12], 0x44), high23 = _mm512_shuffle_f32x4(t[i + 8], t[i + 12], 0xee);
+}
+
+static inline void vf_transpose(vf x[VF])
+{
+    transpose_fours(x);
+    for (int i = 0; i < 4; i++) { /* the quarters change places */
+        const vf low01 = _mm512_shuffle_f32x4(x[i], x[i + 4], 0x44), high01 = _mm512_shuffle_f32x4(x[i], x[i + 4], 0xee);
+        const vf low23 = _mm512_shuffle_f32x4(x[i + 8], x[i + 12], 0x44), high23 = _mm512_shuffle_f32x4(x[i + 8], x[i + 12], 0xee);
         x[i] = _mm512_shuffle_f32x4(low01, low23, 0x88);
         x[i + 4] = _mm512_shuffle_f32x4(low01, low23, 0xdd);
         x[i + 8] = _mm512_shuffle_f32x4(high01, high23, 0x88);
         x[i + 12] = _mm512_shuffle_f32x4(high01, high23, 0xdd);
     }
+}
+
+static inline __m128 load_quarter(const unsigned char *p)
+{
+    return _mm_loadu_ps((const float *)(const void *)p);
+}
+
+/* As vf_transpose; the quarters change places as they are loaded, which leaves half of the shuffles. */
+static inline void vf_load_columns(const unsigned char *p, size_t stride, vf x[VF])
+{
+    for (size_t i = 0; i < VF; i++) {
+        const unsigned char *const quarter = p + i % 4 * stride + i / 4 * 16;
+        vf row = _mm512_castps128_ps512(load_quarter(quarter));
+        row = _mm512_insertf32x4(row, load_quarter(quarter + 4 * stride), 1);
+        row = _mm512_insertf32x4(row, load_quarter(quarter + 8 * stride), 2);
+        x[i] = _mm512_insertf32x4(row, load_quarter(quarter + 12 * stride), 3);
+    }
+    transpose_fours(x);
 }
 
 #include "kernels/simd/level.h"
