@@ -5,6 +5,7 @@
 #include "say.h"
 #include "use.h"
 
+#include "base/machine.h"
 #include "model/find.h"
 #include "model/random.h"
 #include "model/shapes.h"
@@ -56,15 +57,9 @@ pali_status bench_measure(const bench *b, bench_fn *run, void *context, bench_ti
 
 uint64_t bench_memory_left(void)
 {
-    unsigned long long kilobytes = 0;
-    char line[256];
-    FILE *const file = fopen("/proc/meminfo", "r");
-    while (file && fgets(line, sizeof line, file))
-        if (sscanf(line, "MemAvailable: %llu kB", &kilobytes) == 1)
-            break;
-    if (file)
-        fclose(file);
-    return kilobytes ? (uint64_t)kilobytes * 1024 : UINT64_MAX;
+    pl_memory_limit limit;
+    pl_memory_limit_read("", &limit);
+    return limit.left;
 }
 
 /* ---- What is asked for ------------------------------------------------ */
@@ -242,22 +237,23 @@ static pali_status measure(bench *b, pali_error *err)
 /* Everything between the settings and the report. */
 static int prepare(bench *b)
 {
-    uint64_t threads;
     pali_error err = {0};
-    int code = read_threads(b->given, &bench_command, &threads);
-    if (code)
-        return code;
-    if (!pl_kernels_get(NULL, &err)) /* PALI_CPU may name none */
-        return fail_error(&err);
+    pl_machine machine;
+    char line[160];
+    pl_machine_read("", &machine);
+    if (pl_machine_is_crowded(&machine, (size_t)b->given->threads, line))
+        note(b->given, "%s", line);
     if (b->given->model && !(b->path = pl_model_find(b->given->model, &err)))
         return fail_error(&err);
     if (!b->given->model && pl_config_from_shape(&b->config, b->name, &err) != PALI_OK)
         return fail_usage(&bench_command, "--shape: %s", err.message);
-    code = b->given->model ? 0 : check_memory(b);
+    const int code = b->given->model ? 0 : check_memory(b);
     if (code)
         return code;
     b->report = b->given->json ? json_object() : NULL;
-    b->pool = pl_pool_new((size_t)threads, &err);
+    b->pool = pl_pool_new((size_t)b->given->threads, &err);
+    if (b->pool && b->given->pin)
+        pl_pool_pin(b->pool);
     return b->pool ? 0 : fail_error(&err);
 }
 
@@ -283,7 +279,8 @@ static const option own_options[] = {
     {"model", 'm', OPTION_TEXT, offsetof(settings, model), "MODEL", 0, 0, "measure these weights: folder, file, hub name or nano"},
     {"shape", 0, OPTION_TEXT, offsetof(settings, shape), "SHAPE", 0, 0, "random weights of this shape (" DEFAULT_SHAPE ")"},
     {"type", 0, OPTION_TEXT, offsetof(settings, type), "T", 0, 0, "type of the random weights (bf16), or convert MODEL"},
-    {"threads", 't', OPTION_COUNT, offsetof(settings, threads), "N", 1, 4096, "threads (all processors, or PALI_THREADS)"},
+    {"threads", 't', OPTION_COUNT, offsetof(settings, threads), "N", 1, MOST_THREADS, "threads (one a core, or PALI_THREADS)"},
+    {"pin", 0, OPTION_FLAG, offsetof(settings, pin), NULL, 0, 0, "hold each thread on a core of its own"},
     {"stage", 0, OPTION_TEXT, offsetof(settings, stage), "NAME,...", 0, 0, "these stages only"},
     {"batch", 0, OPTION_TEXT, offsetof(settings, batch), "N,...", 0, 0, "decode so many sequences at a time (1,4,8)"},
     {"prompt-tokens", 0, OPTION_COUNT, offsetof(settings, prompt_tokens), "N", 1, 8192, "tokens of the prompt after the image's (16)"},

@@ -151,7 +151,7 @@ static int chat(const settings *given)
         if (strcmp(given->operands.items[i], "-") == 0)
             return fail_usage(&chat_command, "standard input holds the prompts and cannot be an image");
     talk t = {.given = given, .to_person = isatty(STDIN_FILENO) && isatty(STDERR_FILENO)};
-    int code = model_open(given, &chat_command, &t.model, &t.session);
+    int code = model_open(given, &t.model, &t.session);
     if (!code && given->operands.count)
         code = show(&t, given->operands.items, given->operands.count);
     if (!code && t.to_person)

@@ -19,6 +19,7 @@ typedef struct settings {
     /* the model */
     const char *model;
     uint64_t threads;
+    bool pin;
     const char *type, *tokenizer, *vision, *preprocess;
     text_list lora;
     const char *activations, *kv_cache;

@@ -49,7 +49,7 @@ static int eval(const settings *given)
     if (given->operands.count != 1)
         return fail_usage(&eval_command, "one file of rows expected, found %zu", given->operands.count);
     pali_model *model = NULL;
-    int code = model_open(given, &eval_command, &model, NULL);
+    int code = model_open(given, &model, NULL);
     if (!code)
         code = measure(given, model);
     pali_model_free(model);

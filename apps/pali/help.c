@@ -13,6 +13,7 @@ static int print_commands(void)
            "Environment:\n"
            "  PALI_MODEL    the model where -m names none\n"
            "  PALI_THREADS  threads where --threads says nothing\n"
+           "  PALI_PIN      1: as --pin\n"
            "  PALI_CPU      the highest kernel level to use, such as ref or avx2\n"
            "  NO_COLOR      no colour on the terminal\n\n"
            "Exit codes: 0 done, 1 failed while running, 2 wrong usage, 3 model unusable,\n"

@@ -1,6 +1,7 @@
 /* The pali command: finds the command, reads its options, runs it. */
 #include "options.h"
 #include "say.h"
+#include "use.h"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -58,6 +59,16 @@ static const command *choose(const char *word)
     return find_command(word);
 }
 
+/* Commands that compute: the environment has a say in how. */
+static bool computes(const command *chosen)
+{
+    for (const option *const *table = chosen->options; *table; table++)
+        for (const option *o = *table; o->name; o++)
+            if (o->place == offsetof(settings, threads))
+                return true;
+    return false;
+}
+
 int main(int argc, char **argv)
 {
     guard_streams();
@@ -74,7 +85,9 @@ int main(int argc, char **argv)
         options_help(chosen, stdout);
         code = finish_output(0);
     } else if (!code) {
-        code = chosen->run(&given);
+        code = computes(chosen) ? environment_read(&given, chosen) : 0;
+        if (!code)
+            code = chosen->run(&given);
     }
     options_free(&given);
     return code;

@@ -11,7 +11,8 @@
 
 const option model_options[] = {
     {"model", 'm', OPTION_TEXT, offsetof(settings, model), "MODEL", 0, 0, "folder, .npz, .gguf, cached hub name, or nano"},
-    {"threads", 't', OPTION_COUNT, offsetof(settings, threads), "N", 1, 4096, "threads (all processors, or PALI_THREADS)"},
+    {"threads", 't', OPTION_COUNT, offsetof(settings, threads), "N", 1, MOST_THREADS, "threads (one a core, or PALI_THREADS)"},
+    {"pin", 0, OPTION_FLAG, offsetof(settings, pin), NULL, 0, 0, "hold each thread on a core of its own"},
     {"activations", 0, OPTION_CHOICE, offsetof(settings, activations), "auto|f32|int8", 0, 0, "what products take; f32: exact, slower"},
     {"kv-cache", 0, OPTION_CHOICE, offsetof(settings, kv_cache), "f32|bf16|q8_0", 0, 0, "type of the keys and values that are kept"},
     {"type", 0, OPTION_CHOICE, offsetof(settings, type), "f32|bf16|f16|q8_0|q4_0|q8", 0, 0, "convert the weight matrices while loading"},

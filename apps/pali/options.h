@@ -14,6 +14,8 @@ extern const option model_options[];  /* which model, and how it is loaded */
 extern const option answer_options[]; /* how an answer is made */
 extern const option common_options[]; /* --help */
 
+enum { MOST_THREADS = 4096 };
+
 /*
  * Reads argc arguments (those after the command's name) into *given, in any
  * order. Returns 0, or the exit code after saying what is wrong. Release with

@@ -38,7 +38,7 @@ static int run(const settings *given)
     pali_session *session = NULL;
     code = pictures_open(given, &run_command, operands->items, operands->count - 1, &shown);
     if (!code)
-        code = model_open(given, &run_command, &model, &session);
+        code = model_open(given, &model, &session);
     if (!code)
         code = ask(given, model, session, &shown, true, prompt);
     pali_session_free(session);

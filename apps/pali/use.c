@@ -76,27 +76,33 @@ const char *model_name(const settings *given)
     return found ? found : "nano";
 }
 
-int read_threads(const settings *given, const command *of, uint64_t *threads)
+int environment_read(settings *given, const command *of)
 {
-    *threads = given->threads;
-    const char *const text = getenv("PALI_THREADS");
-    if (*threads || !text || !*text)
-        return 0;
-    if (!read_count(text, 1, 4096, threads))
-        return fail_usage(of, "PALI_THREADS: found '%s', expected a whole number from 1 to 4096", text);
-    return 0;
+    const char *const threads = getenv("PALI_THREADS"), *const pin = getenv("PALI_PIN");
+    if (!given->threads && threads && *threads && !read_count(threads, 1, MOST_THREADS, &given->threads))
+        return fail_usage(of, "PALI_THREADS: found '%s', expected a whole number from 1 to %d", threads, MOST_THREADS);
+    if (pin && *pin) {
+        if (strcmp(pin, "0") != 0 && strcmp(pin, "1") != 0)
+            return fail_usage(of, "PALI_PIN: found '%s', expected 0 or 1", pin);
+        given->pin = given->pin || *pin == '1';
+    }
+    pali_error err = {0};
+    return pali_cpu_level(NULL, &err) ? 0 : fail_error(&err);
 }
 
-int model_open(const settings *given, const command *of, pali_model **model, pali_session **session)
+/* What the library has to say before it begins. */
+static void print_note(void *context, const char *line)
 {
-    uint64_t threads;
-    const int code = read_threads(given, of, &threads);
-    if (code)
-        return code;
+    note(context, "%s", line);
+}
+
+int model_open(const settings *given, pali_model **model, pali_session **session)
+{
     progress bar = progress_start(given, "loading", true);
     const pali_model_options options = {
         .size = sizeof options,
-        .threads = (size_t)threads,
+        .threads = (size_t)given->threads,
+        .pin = given->pin,
         .tokenizer = given->tokenizer,
         .vision = given->vision,
         .preprocess = given->preprocess,
@@ -108,6 +114,8 @@ int model_open(const settings *given, const command *of, pali_model **model, pal
         .kv_cache = given->kv_cache,
         .progress = progress_update,
         .progress_context = &bar,
+        .note = print_note,
+        .note_context = (void *)given,
     };
     pali_error err = {0};
     *model = pali_model_open(model_name(given), &options, &err);

@@ -25,11 +25,14 @@ void pictures_close(pictures *shown);
 /* The name of the model that the options, else PALI_MODEL, else nobody asked for ("nano"). */
 const char *model_name(const settings *given);
 
-/* --threads, else PALI_THREADS, else 0. Returns 0, or the exit code after saying what is wrong. */
-int read_threads(const settings *given, const command *of, uint64_t *threads);
+/*
+ * Takes what PALI_THREADS and PALI_PIN say where the options say nothing, and
+ * looks at PALI_CPU. Returns 0, or the exit code after saying what is wrong.
+ */
+int environment_read(settings *given, const command *of);
 
 /* The model and a session of it; session may be NULL. Returns 0, or the exit code after saying what is wrong. */
-int model_open(const settings *given, const command *of, pali_model **model, pali_session **session);
+int model_open(const settings *given, pali_model **model, pali_session **session);
 
 /*
  * Asks, streams the answer (or prints JSON), tells how it went, and returns

@@ -67,9 +67,12 @@ typedef struct pali_model pali_model;
 /* Told how many of `total` bytes have been made ready; called from the opening thread. */
 typedef void pali_progress_fn(void *context, uint64_t done, uint64_t total);
 
+/* Told one line about what makes the work slow (threads, memory), before it begins; the line lives for the call. */
+typedef void pali_note_fn(void *context, const char *line);
+
 typedef struct pali_model_options {
     size_t size;
-    size_t threads;              /* 0: all processors this process may use */
+    size_t threads;              /* 0: one for each (fast) core of the processors this process may use; at most 4096 */
     const char *cpu;             /* kernel level: "ref", "avx2", "avx512"; NULL: the best here, or PALI_CPU */
     const char *tokenizer;       /* tokenizer.json, tokenizer.model or a folder; NULL: beside the weights */
     const char *vision;          /* GGUF file with the vision tower ("mmproj"); NULL: beside a text-only GGUF */
@@ -83,16 +86,27 @@ typedef struct pali_model_options {
     const char *activations;     /* "f32": products take floats, as published, slower; "int8": fastest for 8- and 4-bit weights, less
                                     exact; "auto" or NULL: bf16 or 16-bit codes where the processor gains by them */
     const char *kv_cache;        /* type of keys and values kept: "f32" (NULL), "bf16", "q8_0" */
+    bool pin;                    /* hold each thread that the model starts on a core of its own */
+    pali_note_fn *note;          /* NULL: none */
+    void *note_context;
 } pali_model_options;
 
 /*
  * Opens a model by folder (Hugging Face layout), file (.npz, .gguf), hub name
  * found in the local Hugging Face cache ("google/paligemma2-3b-mix-448"), or
- * "nano", the model that comes with pali. Weights are mapped, not read. Options
- * may be NULL. Free with pali_model_free after its sessions.
+ * "nano", the model that comes with pali. Weights are mapped, not read. When
+ * what cannot be mapped is more than the memory left to this process (of the
+ * machine and its cgroups), PALI_MEMORY comes before any work. Options may be
+ * NULL. Free with pali_model_free after its sessions.
  */
 pali_model *pali_model_open(const char *name, const pali_model_options *options, pali_error *err);
 void pali_model_free(pali_model *model);
+
+/*
+ * The kernel level ("avx2") that a model opened with this `cpu` option would
+ * use; NULL, with PALI_USAGE, when it or PALI_CPU names none. Static storage.
+ */
+const char *pali_cpu_level(const char *cpu, pali_error *err);
 
 /* What a model is; strings live as long as the model. */
 typedef struct pali_model_info {

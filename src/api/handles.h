@@ -39,6 +39,9 @@ struct pali_answer {
  */
 void pl_take_options(void *own, size_t own_size, const void *options);
 
+/* pali_model_open on a machine whose /proc and /sys stand under `root` ("": this one). */
+pali_model *pl_model_open(const char *root, const char *name, const pali_model_options *options, pali_error *err);
+
 /* PALI_USAGE "call: name is NULL" when any pointer of the list is. */
 pali_status pl_need(const void *pointer, const char *call, const char *name, pali_error *err);
 

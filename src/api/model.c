@@ -2,6 +2,7 @@
 #include "api/handles.h"
 
 #include "base/text.h"
+#include "generate/fit.h"
 #include "model/find.h"
 #include "model/inspect.h"
 
@@ -44,13 +45,54 @@ static const char *preprocess_name(pl_preprocess_kind kind)
     return names[kind];
 }
 
-static pali_status open_weights(pali_model *model, const char *name, const pali_model_options *o, pali_error *err)
+/* What opening works with. */
+typedef struct opening {
+    pali_model *model;
+    const pali_model_options *options;
+    const char *root;
+} opening;
+
+static void note(const opening *o, const char *line)
+{
+    if (o->options->note && *line)
+        o->options->note(o->options->note_context, line);
+}
+
+static pali_status check_memory(const opening *o, const pl_engine *engine, pali_error *err)
+{
+    const bool turned = engine->model->checkpoint->container == PL_CONTAINER_NPZ;
+    const pl_fit fit = pl_fit_plan(engine, turned ? "a GGUF file or Hugging Face folder" : o->options->type ? "the file's own type" : NULL);
+    pl_memory_limit limit;
+    pl_memory_limit_read(o->root, &limit);
+    char warning[400];
+    const pali_status status = pl_fit_check(&fit, &limit, warning, err);
+    note(o, warning);
+    return status;
+}
+
+/* What can be told before any work. */
+static pali_status check_plan(void *context, const pl_paligemma *planned, pali_error *err)
+{
+    const opening *o = context;
+    pl_engine engine = o->model->engine;
+    engine.model = planned;
+    const size_t head_dim = planned->config.text.head_dim;
+    if (!pl_kv_cache_type_fits(engine.cache_type, head_dim))
+        return pl_fail(err, PALI_USAGE, "kv_cache: found %s for heads of %zu values, expected a multiple of %zu", pl_dtype_name(engine.cache_type), head_dim,
+                       pl_dtype_block(engine.cache_type));
+    return check_memory(o, &engine, err);
+}
+
+static pali_status open_weights(opening *job, const char *name, pali_error *err)
 {
     char *path = pl_model_find(name, err);
     if (!path)
         return pl_status_of(err, PALI_MODEL);
+    pali_model *model = job->model;
+    const pali_model_options *o = job->options;
     const pl_load_options load = {.tokenizer = o->tokenizer, .vision = o->vision, .preprocess = o->preprocess, .type = o->type, .lora = o->lora, .lora_count = o->lora_count,
-                                  .no_final_softcap = o->no_final_softcap, .pool = model->pool, .progress = o->progress, .progress_context = o->progress_context};
+                                  .no_final_softcap = o->no_final_softcap, .pool = model->engine.pool, .check = check_plan, .check_context = job,
+                                  .progress = o->progress, .progress_context = o->progress_context};
     model->weights = pl_paligemma_open(path, &load, err);
     free(path);
     return model->weights ? PALI_OK : pl_status_of(err, PALI_MODEL);
@@ -86,7 +128,22 @@ static pali_status fill_engine(pl_engine *engine, const pali_model_options *o, p
     return engine->kernels ? PALI_OK : PALI_USAGE;
 }
 
-pali_model *pali_model_open(const char *name, const pali_model_options *options, pali_error *err)
+static pali_status start_threads(const opening *o, pali_error *err)
+{
+    pl_machine machine;
+    char line[160];
+    pl_machine_read(o->root, &machine);
+    if (pl_machine_is_crowded(&machine, o->options->threads, line))
+        note(o, line);
+    pl_pool *pool = o->model->pool = pl_pool_new(o->options->threads, err);
+    if (!pool)
+        return pl_status_of(err, PALI_MEMORY);
+    if (o->options->pin)
+        pl_pool_pin(pool);
+    return PALI_OK;
+}
+
+pali_model *pl_model_open(const char *root, const char *name, const pali_model_options *options, pali_error *err)
 {
     pali_model_options o;
     pl_take_options(&o, sizeof o, options);
@@ -97,24 +154,31 @@ pali_model *pali_model_open(const char *name, const pali_model_options *options,
     pali_model *model = fill_engine(&engine, &o, err) == PALI_OK ? pl_new(1, sizeof *model, "model", err) : NULL;
     if (!model)
         return NULL;
-    model->pool = pl_pool_new(o.threads, err);
-    if (!model->pool || open_weights(model, name, &o, err) != PALI_OK) {
-        pali_model_free(model);
-        return NULL;
-    }
-    const size_t head_dim = model->weights->config.text.head_dim;
-    if (!pl_kv_cache_type_fits(engine.cache_type, head_dim)) {
-        pl_fail(err, PALI_USAGE, "kv_cache: found %s for heads of %zu values, expected a multiple of %zu", pl_dtype_name(engine.cache_type), head_dim,
-                pl_dtype_block(engine.cache_type));
-        pali_model_free(model);
-        return NULL;
-    }
+    opening job = {.model = model, .options = &o, .root = root};
+    pali_status status = start_threads(&job, err);
     model->engine = engine;
-    model->engine.model = model->weights;
     model->engine.pool = model->pool;
+    if (status == PALI_OK)
+        status = open_weights(&job, name, err);
+    if (status != PALI_OK) {
+        pali_model_free(model);
+        return NULL;
+    }
+    model->engine.model = model->weights;
     model->preprocess = preprocess_name(model->weights->config.preprocess.kind);
     model->load_seconds = pl_now() - start;
     return model;
+}
+
+pali_model *pali_model_open(const char *name, const pali_model_options *options, pali_error *err)
+{
+    return pl_model_open("", name, options, err);
+}
+
+const char *pali_cpu_level(const char *cpu, pali_error *err)
+{
+    const pl_kernels *kernels = pl_kernels_get(cpu, err);
+    return kernels ? kernels->level : NULL;
 }
 
 void pali_model_free(pali_model *model)

@@ -152,6 +152,15 @@ void pl_machine_read(const char *root, pl_machine *machine)
     }
 }
 
+bool pl_machine_is_crowded(const pl_machine *machine, size_t threads, char line[160])
+{
+    const size_t most = machine->processors;
+    if (threads <= most)
+        return false;
+    snprintf(line, 160, "threads: found %zu, expected at most the %zu processor%s that this process may use: they will take turns", threads, most, most == 1 ? "" : "s");
+    return true;
+}
+
 void pl_memory_limit_read(const char *root, pl_memory_limit *limit)
 {
     *limit = (pl_memory_limit){.left = UINT64_MAX};

@@ -25,6 +25,9 @@ typedef struct pl_machine {
  */
 void pl_machine_read(const char *root, pl_machine *machine);
 
+/* A line for the user in case there are more threads than processors to run them; false: there are not. */
+bool pl_machine_is_crowded(const pl_machine *machine, size_t threads, char line[160]);
+
 /* Memory that this process may take now; UINT64_MAX where the system does not tell. */
 typedef struct pl_memory_limit {
     uint64_t left;   /* without swapping; pages of files count as free */

@@ -162,6 +162,27 @@ static pali_status run(batch *b, pali_error *err)
     return ctx.failed ? pl_fail_memory(err, "batch", plan.peak) : PALI_OK;
 }
 
+uint64_t pl_question_bytes(const pl_engine *engine, size_t images, size_t prompt, size_t answer)
+{
+    const pl_config *config = &engine->model->config;
+    pl_features features = {.rows = {.count = images * pl_image_tokens(engine->model), .width = config->text.width}};
+    pl_timeline timeline, *active = &timeline;
+    pl_timeline_init(&timeline, engine, 0);
+    timeline.features = &features;
+    timeline.prompt.count = prompt;
+    timeline.phase = PL_PHASE_PREFILL;
+    pl_segment segment = {.cache = &timeline.cache, .rows = rows_of(&timeline), .prefix = rows_of(&timeline)};
+    batch b = {.active = &active, .count = 1, .rows = segment.rows, .segments = &segment};
+    pl_arena vision = pl_arena_plan(), step = pl_arena_plan();
+    pl_context ctx = pl_engine_context(engine, &vision);
+    pl_paligemma_encode(&ctx, engine->model, NULL, pl_rows_view(features.rows, 0, pl_image_tokens(engine->model)));
+    ctx.arena = &step;
+    compute(&ctx, engine->model, &b);
+    const uint64_t side = config->vision.image_size, pixels = side * side * 3 * sizeof(float);
+    return pixels + features.rows.count * features.rows.width * sizeof(float) + pl_max(vision.peak, step.peak) +
+           pl_kv_cache_position_bytes(&timeline.cache) * (segment.rows + answer);
+}
+
 /* The question cannot be answered: what was made of the answer stays readable. */
 static void give_up(pl_timeline *timeline)
 {

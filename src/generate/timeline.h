@@ -114,6 +114,9 @@ size_t pl_timeline_embed_prompt(pl_context *ctx, const pl_timeline *timeline, pl
  */
 pali_status pl_step(pl_timeline *const *timelines, size_t n, pali_error *err);
 
+/* Own memory, in bytes, that a question about `images` pictures takes from pixels to its last token. */
+uint64_t pl_question_bytes(const pl_engine *engine, size_t images, size_t prompt, size_t answer);
+
 /*
  * log p(suffix, end of text | pictures, prompt): each token's into logprobs
  * (new) and their number into *count. The timeline's question is abandoned.

@@ -17,10 +17,12 @@ void *pl_paligemma_block(pl_paligemma *model, size_t bytes, const char *what, pa
 {
     if (pl_grow(&model->blocks, &model->block_capacity, model->block_count + 1, sizeof *model->blocks, what, err) != PALI_OK)
         return NULL;
-    void *block = pl_new_aligned(bytes, what, err);
+    static unsigned char planned[64];
+    void *block = model->planning ? planned : pl_new_aligned(bytes, what, err);
     if (block) {
-        model->blocks[model->block_count++] = block;
+        model->blocks[model->block_count++] = model->planning ? NULL : block;
         model->copied_bytes += bytes;
+        model->copied_peak = model->copied_bytes > model->copied_peak ? model->copied_bytes : model->copied_peak;
     }
     return block;
 }
@@ -50,11 +52,14 @@ static pali_status place(pl_paligemma *model, const pl_weight *weight, size_t la
 {
     const pl_tensor tensor = pl_source_tensor(source, weight);
     size_t bytes = 0;
+    const uint64_t copied = model->copied_bytes;
     pl_tensor_bytes(&tensor, &bytes);
     model->parameters += source->rows * source->columns;
     model->weight_bytes += bytes;
     const pali_status status = pl_paligemma_place(model, weight, layer, source, type, options->pool, err);
-    if (options->progress && copies_weights(model, options))
+    if (model->copied_bytes == copied && !source->named->copied)
+        model->mapped_bytes += bytes;
+    if (options->progress && !model->planning && copies_weights(model, options))
         options->progress(options->progress_context, pl_min(model->weight_bytes, model->total_bytes), model->total_bytes);
     return status;
 }
@@ -95,6 +100,21 @@ static pali_status place_weights(pl_paligemma *model, const pl_load_options *opt
         }
     }
     return place_head(model, options, type, err);
+}
+
+/* Places the weights without copying any, for options->check. */
+static pali_status plan_weights(pl_paligemma *model, const pl_load_options *options, pl_dtype type, pali_error *err)
+{
+    if (!options->check)
+        return PALI_OK;
+    model->planning = true;
+    pali_status status = place_weights(model, options, type, err);
+    if (status == PALI_OK)
+        status = options->check(options->check_context, model, err);
+    model->planning = false;
+    model->block_count = 0;
+    model->parameters = model->weight_bytes = model->total_bytes = model->mapped_bytes = model->copied_bytes = model->copied_peak = 0;
+    return status;
 }
 
 /* The tokenizer that a GGUF carries. */
@@ -258,7 +278,9 @@ static pali_status load(pl_paligemma *model, const char *path, const pl_load_opt
     model->gemma.config = model->config.text;
     model->siglip.blocks = pl_new(model->config.vision.layers, sizeof *model->siglip.blocks, "model", err);
     model->gemma.layers = pl_new(model->config.text.layers, sizeof *model->gemma.layers, "model", err);
-    status = model->siglip.blocks && model->gemma.layers ? place_weights(model, options, type, err) : PALI_MEMORY;
+    status = model->siglip.blocks && model->gemma.layers ? plan_weights(model, options, type, err) : PALI_MEMORY;
+    if (status == PALI_OK)
+        status = place_weights(model, options, type, err);
     if (status == PALI_OK)
         status = open_tokenizer(model, options->tokenizer, err);
     if (status == PALI_OK)

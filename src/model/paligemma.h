@@ -8,12 +8,21 @@
 #include "model/checkpoint.h"
 #include "text/tokenizer.h"
 
+struct pl_paligemma;
+
 typedef struct pl_load_options {
     const char *tokenizer, *vision, *preprocess, *type; /* as in pali_model_options; NULL: defaults */
     const char *const *lora;                            /* "FOLDER" or "FOLDER:scale" */
     size_t lora_count;
     bool no_final_softcap;
     pl_pool *pool; /* for repacking */
+    /*
+     * Called when every weight has found its place and none has been copied
+     * yet: the model tells sizes, its data must not be read. What is not
+     * PALI_OK stops the opening. NULL: no check.
+     */
+    pali_status (*check)(void *context, const struct pl_paligemma *planned, pali_error *err);
+    void *check_context;
     void (*progress)(void *context, uint64_t done, uint64_t total);
     void *progress_context;
 } pl_load_options;
@@ -28,6 +37,9 @@ typedef struct pl_paligemma {
     size_t block_count, block_capacity;
     pl_tensor_file **adapters; /* [adapter_count] owned */
     size_t adapter_count, adapter_capacity;
+    bool planning;             /* blocks are only counted */
+    uint64_t copied_peak;      /* most that stood in blocks at a time */
+    uint64_t mapped_bytes;     /* of the weights, used where they lie */
     uint64_t copied_bytes;     /* in blocks, and by the readers of the files (inflated, not aligned) */
     uint64_t parameters, weight_bytes; /* of the weights, as the files have them */
     uint64_t total_bytes;              /* of everything in the files */

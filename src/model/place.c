@@ -63,9 +63,11 @@ static const void *copy_in_order(pl_paligemma *model, const pl_source *source, p
         return NULL;
     }
     unsigned char *out = pl_paligemma_block(model, bytes, source->named->name, err);
-    if (out && source->form == PL_NPZ_AS_IS) /* any type, not aligned */
+    if (!out || model->planning)
+        return out;
+    if (source->form == PL_NPZ_AS_IS) /* any type, not aligned */
         memcpy(out, source->data, bytes);
-    else if (out)
+    else
         pl_turn(source, pl_dtype_bytes(source->dtype), source->data, out, pool);
     return out;
 }
@@ -87,7 +89,7 @@ static pali_status convert(pl_paligemma *model, pl_tensor *tensor, pl_dtype type
     float *scale = scales ? (float *)(void *)(out + scale_at) : NULL;
     tensor->data = out;
     tensor->scale = scale;
-    return pl_recast_rows(&recast, pool, 0, from.shape[0], out, scale, err);
+    return model->planning ? PALI_OK : pl_recast_rows(&recast, pool, 0, from.shape[0], out, scale, err);
 }
 
 pali_status pl_paligemma_place(pl_paligemma *model, const pl_weight *weight, size_t layer, const pl_source *source, pl_dtype type, pl_pool *pool, pali_error *err)

@@ -1,7 +1,8 @@
 /*
  * nano on pictures nobody tuned by hand: the text that transformers gives on
  * 100 held-out pictures, token for token, through files, resize, tokenizer and
- * model (tools/nano/goldens.py made the answers).
+ * model (tools/nano/goldens.py made the answers). And the same bits for any
+ * number of threads.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -71,8 +72,46 @@ static void test_golden_answers(void **state)
     pali_model_free(model);
 }
 
+/* One answer with its log-probabilities, on so many threads. */
+static pali_answer *ask_on(size_t threads, const char *picture, const char *prompt)
+{
+    pali_error err = {0};
+    pali_model *model = pali_model_open("models/nano", &(pali_model_options){.threads = threads}, &err);
+    if (!model)
+        fail_msg("%s", err.message);
+    pali_session *session = pali_session_new(model, NULL, &err);
+    pali_image *image = pali_image_open(picture, &err);
+    pali_answer *answer = pali_ask(session, &image, 1, prompt, &(pali_ask_options){.max_tokens = 32, .logprobs = true}, &err);
+    if (!answer)
+        fail_msg("%s", err.message);
+    pali_image_free(image);
+    pali_session_free(session);
+    pali_model_free(model);
+    return answer;
+}
+
+static void test_threads(void **state)
+{
+    (void)state;
+    static const char *const prompts[] = {"caption en", "detect star ; heart"};
+    static const size_t threads[] = {2, 3, 5, 8};
+    for (size_t p = 0; p < 2; p++) {
+        pali_answer *one = ask_on(1, DATA "000000.jpg", prompts[p]);
+        const size_t count = pali_answer_token_count(one);
+        assert_in_range(count, 5, 32);
+        for (size_t i = 0; i < sizeof threads / sizeof *threads; i++) {
+            pali_answer *many = ask_on(threads[i], DATA "000000.jpg", prompts[p]);
+            assert_int_equal(pali_answer_token_count(many), count);
+            assert_memory_equal(pali_answer_tokens(many), pali_answer_tokens(one), count * sizeof(int32_t));
+            assert_memory_equal(pali_answer_logprobs(many), pali_answer_logprobs(one), count * sizeof(float));
+            pali_answer_free(many);
+        }
+        pali_answer_free(one);
+    }
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_golden_answers)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_golden_answers), cmocka_unit_test(test_threads)};
     return cmocka_run_group_tests_name("nano", tests, NULL, NULL);
 }

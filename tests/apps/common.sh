@@ -8,8 +8,8 @@ data=$3
 model=$4
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-unset PALI_MODEL PALI_THREADS PALI_CPU NO_COLOR
-PALI_THREADS=2
+unset PALI_MODEL PALI_THREADS PALI_PIN PALI_CPU NO_COLOR
+PALI_THREADS=1 # more could be more than there are, which is told on standard error
 export PALI_THREADS
 picture=$data/tiny/a.png
 failures=0

@@ -6,7 +6,7 @@ quick='--seconds 0.02 --prompt-tokens 3'
 # shellcheck disable=SC2086 # one word an option
 run bench -m "$model" --json $quick --batch 1,3
 expect_ok
-expect_json "model=$model" weights=file type:text weight_bytes:number threads=2 'stages[8]' peak_memory_bytes:number \
+expect_json "model=$model" weights=file type:text weight_bytes:number threads=1 'stages[8]' peak_memory_bytes:number \
     ceilings.memory_large_pages.one:number ceilings.memory_large_pages.all:number ceilings.memory_mapped_file.all:number \
     stages.0.stage=load stages.0.rate:number stages.1.stage=picture stages.1.bound=libjpeg stages.2.stage=resize stages.2.fraction:number \
     stages.3.stage=vision stages.3.operations:number stages.3.fraction:number stages.4.stage=prefill stages.4.level:text \

@@ -27,6 +27,16 @@ expect_equal 'temperature 0' "$(cat "$work/out")" "$answer"
 PALI_CPU=ref run run -q -n 8 -m "$model" "$picture" 'caption en'
 expect_ok
 
+# More threads than processors: said, done, the same answer.
+more=$(($(getconf _NPROCESSORS_CONF) + 1))
+run run -n 8 -m "$model" --threads $more "$picture" 'caption en'
+[ "$code" = 0 ] || failed 'exit code not 0'
+expect_err "pali: threads: found $more, expected at most the "
+expect_equal 'many threads' "$(cat "$work/out")" "$answer"
+run run -q -n 8 -m "$model" --threads $more --pin "$picture" 'caption en'
+expect_ok
+expect_equal 'pinned threads' "$(cat "$work/out")" "$answer"
+
 # One JSON object.
 run run -q -n 8 -m "$model" --json "$picture" 'caption en'
 expect_ok

@@ -56,6 +56,11 @@ run run --frames 2 "$picture" "$picture" 'caption en'
 expect_error 2 '--frames'
 PALI_THREADS=many run run -m "$model" "$picture" 'caption en'
 expect_error 2 "PALI_THREADS: found 'many'"
+# The environment is looked at before any work: the picture is not missed yet.
+PALI_PIN=yes run run -m "$model" no-such.png 'caption en'
+expect_error 2 "PALI_PIN: found 'yes', expected 0 or 1"
+PALI_CPU=fast run run -m "$model" no-such.png 'caption en'
+expect_error 2 "PALI_CPU: found 'fast', expected one of: ref"
 
 run chat -m "$model" -
 expect_error 2 'standard input'

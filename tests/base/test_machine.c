@@ -4,71 +4,35 @@
  */
 #include "base/cgroup.h"
 #include "base/machine.h"
+#include "base/made_up.h"
 #include "base/pool.h"
 
-#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
-static char root[64];
-
-static int make_root(void **state)
-{
-    (void)state;
-    snprintf(root, sizeof root, "/tmp/pali-machine-XXXXXX");
-    return mkdtemp(root) ? 0 : -1;
-}
-
-static int remove_root(void **state)
-{
-    (void)state;
-    char command[96];
-    snprintf(command, sizeof command, "rm -r '%s'", root);
-    return system(command);
-}
-
-/* Writes root/path, making the folders. */
-static void put(const char *path, const char *text)
-{
-    char full[512];
-    snprintf(full, sizeof full, "%s%s", root, path);
-    for (char *slash = strchr(full + strlen(root) + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
-        *slash = '\0';
-        assert_true(mkdir(full, 0755) == 0 || errno == EEXIST);
-        *slash = '/';
-    }
-    FILE *file = fopen(full, "w");
-    assert_non_null(file);
-    fputs(text, file);
-    assert_int_equal(fclose(file), 0);
-}
-
-/* `count` processors, all allowed; processor i shares its core with those in siblings[i % kinds]. */
+/* `count` processors are there and those of `list` are allowed; siblings[i] shares its core with processor i. */
 static void put_processors(const char *list, size_t count, const char *const *siblings)
 {
     char text[256], path[128];
     snprintf(text, sizeof text, "Name:\tpali\nCpus_allowed:\tff\nCpus_allowed_list:\t%s\nMems_allowed_list:\t0\n", list);
-    put("/proc/thread-self/status", text);
+    made_up_put("/proc/thread-self/status", text);
     snprintf(text, sizeof text, "0-%zu\n", count - 1);
-    put("/sys/devices/system/cpu/online", text);
+    made_up_put("/sys/devices/system/cpu/online", text);
     for (size_t i = 0; i < count; i++) {
         snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu%zu/topology/thread_siblings_list", i);
         snprintf(text, sizeof text, "%s\n", siblings[i]);
-        put(path, text);
+        made_up_put(path, text);
     }
 }
 
 static void expect_machine(size_t processors, size_t threads, size_t place_count, const uint16_t *places)
 {
     pl_machine machine;
-    pl_machine_read(root, &machine);
+    pl_machine_read(made_up_root, &machine);
     assert_int_equal(machine.processors, processors);
     assert_int_equal(machine.threads, threads);
     assert_int_equal(machine.place_count, place_count);
@@ -96,8 +60,8 @@ static void fast_cores_only(void **state)
 {
     (void)state;
     static const char *const siblings[] = {"0-1", "0-1", "2-3", "2-3", "4", "5", "6", "7"};
-    put("/sys/devices/cpu_core/cpus", "0-3\n");
-    put("/sys/devices/cpu_atom/cpus", "4-7\n");
+    made_up_put("/sys/devices/cpu_core/cpus", "0-3\n");
+    made_up_put("/sys/devices/cpu_atom/cpus", "4-7\n");
     put_processors("0-7", 8, siblings);
     expect_machine(8, 2, 2, (const uint16_t[]){0, 2});
     put_processors("4-7", 8, siblings); /* held on the slow ones */
@@ -113,7 +77,7 @@ static void large_cores_only(void **state)
     for (size_t i = 0; i < 8; i++) {
         char path[96];
         snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu%zu/cpu_capacity", i);
-        put(path, capacity[i]);
+        made_up_put(path, capacity[i]);
     }
     put_processors("0-7", 8, siblings);
     expect_machine(8, 4, 4, (const uint16_t[]){4, 5, 6, 7});
@@ -125,14 +89,14 @@ static void a_system_that_tells_nothing(void **state)
 {
     (void)state;
     pl_machine machine;
-    pl_machine_read(root, &machine);
+    pl_machine_read(made_up_root, &machine);
     assert_in_range(machine.threads, 1, machine.processors);
     assert_int_equal(machine.place_count, 0);
-    put("/proc/thread-self/status", "Cpus_allowed_list:\tno list\n");
-    pl_machine_read(root, &machine);
+    made_up_put("/proc/thread-self/status", "Cpus_allowed_list:\tno list\n");
+    pl_machine_read(made_up_root, &machine);
     assert_in_range(machine.threads, 1, machine.processors);
     pl_memory_limit limit;
-    pl_memory_limit_read(root, &limit);
+    pl_memory_limit_read(made_up_root, &limit);
     assert_true(limit.left == UINT64_MAX);
     assert_int_equal(limit.swap, 0);
 }
@@ -142,10 +106,10 @@ static void a_system_that_tells_nothing(void **state)
 /* Version 2: the least of the own group and all above it. */
 static void put_groups(void)
 {
-    put("/proc/self/mountinfo", "21 20 0:5 / /proc rw - proc proc rw\n" MOUNT_V2);
-    put("/proc/self/cgroup", "0::/a.slice/b.scope\n");
-    put("/sys/fs/cgroup/a.slice/b.scope/cpu.max", "max 100000\n");
-    put("/sys/fs/cgroup/a.slice/b.scope/memory.max", "max\n");
+    made_up_put("/proc/self/mountinfo", "21 20 0:5 / /proc rw - proc proc rw\n" MOUNT_V2);
+    made_up_put("/proc/self/cgroup", "0::/a.slice/b.scope\n");
+    made_up_put("/sys/fs/cgroup/a.slice/b.scope/cpu.max", "max 100000\n");
+    made_up_put("/sys/fs/cgroup/a.slice/b.scope/memory.max", "max\n");
 }
 
 static void quotas_of_version_2(void **state)
@@ -154,14 +118,14 @@ static void quotas_of_version_2(void **state)
     static const char *const siblings[] = {"0", "1", "2", "3"};
     put_processors("0-3", 4, siblings);
     put_groups();
-    assert_int_equal(pl_cgroup_processors(root), 0);
+    assert_int_equal(pl_cgroup_processors(made_up_root), 0);
     expect_machine(4, 4, 4, (const uint16_t[]){0, 1, 2, 3});
-    put("/sys/fs/cgroup/a.slice/cpu.max", "250000 100000\n");
-    assert_int_equal(pl_cgroup_processors(root), 3);
+    made_up_put("/sys/fs/cgroup/a.slice/cpu.max", "250000 100000\n");
+    assert_int_equal(pl_cgroup_processors(made_up_root), 3);
     expect_machine(3, 3, 4, (const uint16_t[]){0, 1, 2, 3});
-    put("/sys/fs/cgroup/a.slice/b.scope/cpu.max", "50000 100000\n");
+    made_up_put("/sys/fs/cgroup/a.slice/b.scope/cpu.max", "50000 100000\n");
     expect_machine(1, 1, 4, (const uint16_t[]){0, 1, 2, 3});
-    put("/sys/fs/cgroup/a.slice/b.scope/cpu.max", "1600000 100000\n");
+    made_up_put("/sys/fs/cgroup/a.slice/b.scope/cpu.max", "1600000 100000\n");
     expect_machine(3, 3, 4, (const uint16_t[]){0, 1, 2, 3});
 }
 
@@ -169,17 +133,17 @@ static void quotas_of_version_2(void **state)
 static void quotas_of_version_1(void **state)
 {
     (void)state;
-    put("/proc/self/mountinfo", "30 25 0:26 /docker/abc /sys/fs/cgroup/cpu,cpuacct ro - cgroup cgroup rw,cpu,cpuacct\n");
-    put("/proc/self/cgroup", "5:cpuset:/docker/abc\n4:cpu,cpuacct:/docker/abc/job\n0::/\n");
-    assert_int_equal(pl_cgroup_processors(root), 0);
-    put("/sys/fs/cgroup/cpu,cpuacct/job/cpu.cfs_quota_us", "-1\n");
-    put("/sys/fs/cgroup/cpu,cpuacct/job/cpu.cfs_period_us", "100000\n");
-    assert_int_equal(pl_cgroup_processors(root), 0);
-    put("/sys/fs/cgroup/cpu,cpuacct/cpu.cfs_quota_us", "150000\n");
-    put("/sys/fs/cgroup/cpu,cpuacct/cpu.cfs_period_us", "100000\n");
-    assert_int_equal(pl_cgroup_processors(root), 2);
-    put("/sys/fs/cgroup/cpu,cpuacct/job/cpu.cfs_quota_us", "100000\n");
-    assert_int_equal(pl_cgroup_processors(root), 1);
+    made_up_put("/proc/self/mountinfo", "30 25 0:26 /docker/abc /sys/fs/cgroup/cpu,cpuacct ro - cgroup cgroup rw,cpu,cpuacct\n");
+    made_up_put("/proc/self/cgroup", "5:cpuset:/docker/abc\n4:cpu,cpuacct:/docker/abc/job\n0::/\n");
+    assert_int_equal(pl_cgroup_processors(made_up_root), 0);
+    made_up_put("/sys/fs/cgroup/cpu,cpuacct/job/cpu.cfs_quota_us", "-1\n");
+    made_up_put("/sys/fs/cgroup/cpu,cpuacct/job/cpu.cfs_period_us", "100000\n");
+    assert_int_equal(pl_cgroup_processors(made_up_root), 0);
+    made_up_put("/sys/fs/cgroup/cpu,cpuacct/cpu.cfs_quota_us", "150000\n");
+    made_up_put("/sys/fs/cgroup/cpu,cpuacct/cpu.cfs_period_us", "100000\n");
+    assert_int_equal(pl_cgroup_processors(made_up_root), 2);
+    made_up_put("/sys/fs/cgroup/cpu,cpuacct/job/cpu.cfs_quota_us", "100000\n");
+    assert_int_equal(pl_cgroup_processors(made_up_root), 1);
 }
 
 #define MEMINFO "MemTotal:       8000000 kB\nMemFree:         100000 kB\nMemAvailable:   4000000 kB\nSwapTotal:      2000000 kB\nSwapFree:       1000000 kB\n"
@@ -187,7 +151,7 @@ static void quotas_of_version_1(void **state)
 static void expect_left(uint64_t left, uint64_t swap, const char *where)
 {
     pl_memory_limit limit;
-    pl_memory_limit_read(root, &limit);
+    pl_memory_limit_read(made_up_root, &limit);
     assert_int_equal(limit.left, left);
     assert_int_equal(limit.swap, swap);
     assert_string_equal(limit.where, where);
@@ -196,32 +160,32 @@ static void expect_left(uint64_t left, uint64_t swap, const char *where)
 static void memory_of_version_2(void **state)
 {
     (void)state;
-    put("/proc/meminfo", MEMINFO);
+    made_up_put("/proc/meminfo", MEMINFO);
     put_groups();
     expect_left(4096000000, 1024000000, "this machine");
-    put("/sys/fs/cgroup/a.slice/memory.max", "1000000000\n");
-    put("/sys/fs/cgroup/a.slice/memory.current", "700000000\n");
-    put("/sys/fs/cgroup/a.slice/memory.stat", "anon 100000000\nfile 550000000\ninactive_file 300000000\nactive_file 200000000\nslab_reclaimable 50000000\n");
+    made_up_put("/sys/fs/cgroup/a.slice/memory.max", "1000000000\n");
+    made_up_put("/sys/fs/cgroup/a.slice/memory.current", "700000000\n");
+    made_up_put("/sys/fs/cgroup/a.slice/memory.stat", "anon 100000000\nfile 550000000\ninactive_file 300000000\nactive_file 200000000\nslab_reclaimable 50000000\n");
     expect_left(850000000, 1024000000, "/sys/fs/cgroup/a.slice/memory.max");
-    put("/sys/fs/cgroup/a.slice/b.scope/memory.swap.max", "0\n");
+    made_up_put("/sys/fs/cgroup/a.slice/b.scope/memory.swap.max", "0\n");
     expect_left(850000000, 0, "/sys/fs/cgroup/a.slice/memory.max");
-    put("/sys/fs/cgroup/a.slice/b.scope/memory.max", "500000000\n");
-    put("/sys/fs/cgroup/a.slice/b.scope/memory.current", "600000000\n");
+    made_up_put("/sys/fs/cgroup/a.slice/b.scope/memory.max", "500000000\n");
+    made_up_put("/sys/fs/cgroup/a.slice/b.scope/memory.current", "600000000\n");
     expect_left(0, 0, "/sys/fs/cgroup/a.slice/b.scope/memory.max");
 }
 
 static void memory_of_version_1(void **state)
 {
     (void)state;
-    put("/proc/meminfo", MEMINFO);
-    put("/proc/self/mountinfo", "30 25 0:26 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n");
-    put("/proc/self/cgroup", "4:memory:/a/b\n");
-    put("/sys/fs/cgroup/memory/memory.limit_in_bytes", "9223372036854771712\n");
-    put("/sys/fs/cgroup/memory/memory.usage_in_bytes", "9000000000\n");
+    made_up_put("/proc/meminfo", MEMINFO);
+    made_up_put("/proc/self/mountinfo", "30 25 0:26 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n");
+    made_up_put("/proc/self/cgroup", "4:memory:/a/b\n");
+    made_up_put("/sys/fs/cgroup/memory/memory.limit_in_bytes", "9223372036854771712\n");
+    made_up_put("/sys/fs/cgroup/memory/memory.usage_in_bytes", "9000000000\n");
     expect_left(4096000000, 1024000000, "this machine");
-    put("/sys/fs/cgroup/memory/a/b/memory.limit_in_bytes", "1000000000\n");
-    put("/sys/fs/cgroup/memory/a/b/memory.usage_in_bytes", "900000000\n");
-    put("/sys/fs/cgroup/memory/a/b/memory.stat", "cache 7\ninactive_file 1\ntotal_inactive_file 300000000\ntotal_active_file 100000000\n");
+    made_up_put("/sys/fs/cgroup/memory/a/b/memory.limit_in_bytes", "1000000000\n");
+    made_up_put("/sys/fs/cgroup/memory/a/b/memory.usage_in_bytes", "900000000\n");
+    made_up_put("/sys/fs/cgroup/memory/a/b/memory.stat", "cache 7\ninactive_file 1\ntotal_inactive_file 300000000\ntotal_active_file 100000000\n");
     expect_left(500000000, 1024000000, "/sys/fs/cgroup/memory/a/b/memory.limit_in_bytes");
 }
 
@@ -242,7 +206,7 @@ static void this_machine(void **state)
     assert_true(limit.left > 1 << 20); /* that this test runs in */
 }
 
-#define WITH_ROOT(test) cmocka_unit_test_setup_teardown(test, make_root, remove_root)
+#define WITH_ROOT(test) cmocka_unit_test_setup_teardown(test, made_up_begin, made_up_end)
 
 int main(void)
 {
