@@ -117,5 +117,5 @@ void pl_fill_avx512_bf16(pl_kernels *k)
 {
     k->to_bf16 = to_bf16_avx512_bf16;
     k->gemm_bf16 = gemm_bf16_avx512_bf16;
-    k->bf16_unit = true;
+    k->bf16_unit = pl_bf16_is_faster(k);
 }
