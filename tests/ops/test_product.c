@@ -172,12 +172,16 @@ static double affine(const weights *w, const float *x, size_t r, bool bias, doub
 static double bound_of(const setting *s, pl_dtype type, size_t rows)
 {
     const pl_context ctx = {.regime = s->regime};
-    const bool exact = s->activations == PL_ACTIVATIONS_F32 || type == PL_F32;
+    const pl_kernels *k = s->kernels;
+    const bool exact = s->activations == PL_ACTIVATIONS_F32 || type == PL_F32 || (!k->bf16_unit && !k->i8_unit);
+    const bool codes = type != PL_BF16 && type != PL_F16 && type != PL_BF16_TILES;
     if (exact)
         return 0x1p-19;
     if (pl_few_rows(&ctx, rows))
         return 0x1p-13;
-    return s->activations == PL_ACTIVATIONS_INT8 ? 0x1p-5 : 0x1p-8;
+    if (s->activations == PL_ACTIVATIONS_INT8 && k->i8_unit && codes)
+        return 0x1p-5;
+    return k->bf16_unit ? 0x1p-8 : 0x1p-13;
 }
 
 static void check_values(const setting *s, follow what, const weights *w, const weights *gate, pl_rows x, const float *add, const float *got)
