@@ -1,7 +1,7 @@
 /*
  * Which kernels this processor runs. Each level names the features it needs;
  * cpuid says what the processor has and xgetbv whether the system saves the
- * wide registers. The tables are filled once; any thread may call.
+ * wide registers; on Arm the system is asked. The tables are filled once; any thread may call.
  */
 #include "kernels/levels.h"
 
@@ -11,6 +11,10 @@
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#elif defined(__aarch64__) && defined(__linux__)
+#include <sys/auxv.h>
+#elif defined(__aarch64__) && defined(__APPLE__)
+#include <sys/sysctl.h>
 #endif
 
 typedef struct level {
@@ -67,9 +71,39 @@ static bool runs_avx512_bf16(void)
     return runs_avx512_vnni() && __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & bit_AVX512BF16);
 }
 #elif defined(__aarch64__)
+/* The system says that the processor has a feature: Linux by a bit of its first or second word of them, macOS by name. */
+static bool has_feature(int word, int bit, const char *name)
+{
+#if defined(__linux__)
+    (void)name;
+    return (getauxval(word == 2 ? AT_HWCAP2 : AT_HWCAP) >> bit & 1) != 0;
+#elif defined(__APPLE__)
+    int value = 0;
+    size_t bytes = sizeof value;
+    (void)word;
+    (void)bit;
+    return sysctlbyname(name, &value, &bytes, NULL, 0) == 0 && value != 0;
+#else
+    (void)word;
+    (void)bit;
+    (void)name;
+    return false;
+#endif
+}
+
 static bool runs_neon(void)
 {
     return true; /* part of the architecture */
+}
+
+static bool runs_dotprod(void)
+{
+    return has_feature(1, 20, "hw.optional.arm.FEAT_DotProd");
+}
+
+static bool runs_i8mm(void)
+{
+    return runs_dotprod() && has_feature(2, 13, "hw.optional.arm.FEAT_I8MM") && has_feature(2, 14, "hw.optional.arm.FEAT_BF16");
 }
 #endif
 

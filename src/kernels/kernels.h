@@ -188,7 +188,7 @@ typedef bool pl_all_finite_fn(size_t n, const float *x);
     X(pl_skinny_i8_fn, skinny_i8)
 
 typedef struct pl_kernels {
-    const char *level;    /* "ref", "avx2", "avx512", "neon" */
+    const char *level;    /* "ref", "avx2", "neon" ...: levels.h */
     size_t panel_columns; /* at most PL_PANEL_MAX, a multiple of 8 */
     size_t panel_rows;    /* rows of a that one inner product step takes; a hint for blocking */
     bool bf16_unit;       /* gemm_bf16 is faster than gemm here; asked of a short probe where processors differ */

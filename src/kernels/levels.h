@@ -43,7 +43,11 @@
     X(avx512_vnni, avx512)        \
     X(avx512_bf16, avx512_vnni)
 #elif defined(__aarch64__)
-#define PL_LEVEL_LIST(X) X(ref, ref) X(neon, ref)
+#define PL_LEVEL_LIST(X) \
+    X(ref, ref)          \
+    X(neon, ref)         \
+    X(dotprod, neon)     \
+    X(i8mm, dotprod)
 #else
 #define PL_LEVEL_LIST(X) X(ref, ref)
 #endif

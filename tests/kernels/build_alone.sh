@@ -5,4 +5,4 @@ command -v "$1" >/dev/null || exit 77
 toolchain=$2 folder=$3
 shift 3
 cmake -S tests/kernels/alone -B "$folder" -DCMAKE_TOOLCHAIN_FILE="$toolchain" "$@" &&
-    cmake --build "$folder" --target test_kernels test_dtype
+    cmake --build "$folder" --target test_kernels

@@ -366,4 +366,5 @@ void check_skinny_i8(const pl_kernels *k)
         for (size_t i = 0; k->skinny_i8[type] != NULL && i < length_count; i++)
             if (lengths[i] > 0)
                 check_skinny_i8_size(k, type, 1 + i % 17, 1 + i * 7 % 40, row_length(type, lengths[i]));
+    check_skinny_i8_size(k, PL_Q8_TILES, 3, 17, PL_I8_SLICE + 100); /* sums that levels may cut */
 }
