@@ -5,6 +5,7 @@
 #include "model/paligemma.h"
 
 #include "base/file.h"
+#include "base/machine.h"
 #include "base/text.h"
 #include "model/recast.h"
 
@@ -237,8 +238,9 @@ static void read_ahead(const pl_paligemma *model, const pl_load_options *options
     enum { STEP = 64 << 20 };
     const pl_checkpoint *checkpoint = model->checkpoint;
     const uint64_t total = model->weight_bytes;
-    const uint64_t memory = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
-    if (!options->progress || copies_weights(model, options) || total > memory / 4 * 3)
+    pl_memory_limit limit;
+    pl_memory_limit_read("", &limit);
+    if (!options->progress || copies_weights(model, options) || total > limit.left / 4 * 3)
         return;
     uint64_t done = 0;
     for (size_t i = 0; i < checkpoint->entry_count; i++) {

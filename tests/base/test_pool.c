@@ -88,6 +88,38 @@ static void jobs_follow_each_other(void **state)
     pl_pool_free(pool);
 }
 
+typedef struct slow_job {
+    size_t written[8];
+    atomic_size_t helped; /* tasks that workers took */
+} slow_job;
+
+/* Workers take longer than the caller. */
+static void write_late(void *context, size_t task, size_t thread)
+{
+    slow_job *job = context;
+    atomic_fetch_add(&job->helped, thread > 0);
+    usleep(thread > 0 ? 3000 : 500);
+    job->written[task] = task + 1;
+}
+
+/* Workers that have gone to sleep are woken, and what they took is done when the call returns. */
+static void sleepers_help_and_are_waited_for(void **state)
+{
+    (void)state;
+    pl_pool *pool = pl_pool_new(3, NULL);
+    size_t helped = 0;
+    for (size_t i = 0; i < 20; i++) {
+        usleep(3000);
+        slow_job job = {0};
+        pl_pool_run(pool, 8, write_late, &job);
+        for (size_t task = 0; task < 8; task++)
+            assert_int_equal(job.written[task], task + 1);
+        helped += i > 0 ? atomic_load(&job.helped) : 0;
+    }
+    assert_true(helped > 0);
+    pl_pool_free(pool);
+}
+
 static void note_place(void *context, size_t task, size_t thread)
 {
     (void)thread;
@@ -199,6 +231,7 @@ int main(void)
         cmocka_unit_test(every_task_runs_once),
         cmocka_unit_test(no_pool_is_the_callers_thread),
         cmocka_unit_test(jobs_follow_each_other),
+        cmocka_unit_test(sleepers_help_and_are_waited_for),
         cmocka_unit_test(callers_take_turns),
         cmocka_unit_test(pools_come_and_go),
 #ifdef __linux__
