@@ -28,6 +28,7 @@ enum {
     DEEP = 4096,
     COLUMN_STEP = 32,
     SLICE = 1024,          /* of K: what is packed stays in the second cache, a multiple of every block */
+    SAME_SETS = 1024,      /* rows of x a multiple of this apart share the sets of the first cache: 8 % slower */
     ROW_BLOCK = 96         /* rows that go through packed columns before the next slice of rows; a multiple of 12 and 16 */
 };
 
@@ -39,7 +40,7 @@ typedef struct product_job {
     number_form form;
     const void *operand;    /* x in the form's numbers: [T, depth] bf16 or int8, planes one after the other */
     const float *x_scale;   /* [T], of int8 operands; the planes' second [T] is 256 times that */
-    size_t depth;           /* K filled up */
+    size_t depth;           /* K filled up, from row to row */
     size_t columns;         /* of a task */
     unsigned char *scratch; /* [threads, scratch_bytes]: packed weights, then the gate's block */
     size_t scratch_bytes, packed_bytes;
@@ -280,6 +281,8 @@ static void round_rows(pl_context *ctx, product_job *job)
     if (job->form == FORM_FEW || job->form == FORM_F32)
         return;
     job->depth = pl_round_up(job->x.width, PL_TILE_I8);
+    if (job->depth % SAME_SETS == 0)
+        job->depth += PL_TILE_I8;
     const size_t bytes = job->form == FORM_I8 ? 1 : 2; /* of a value: bf16, or two planes */
     rounding r = {.job = job, .operand = pl_push(ctx, job->x.count * job->depth, bytes), .scale = pl_push(ctx, 2 * job->x.count, sizeof(float))};
     job->operand = r.operand;
