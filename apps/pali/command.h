@@ -37,6 +37,9 @@ typedef struct settings {
     uint64_t prompt_tokens;
     double seconds;
     bool levels;
+    /* converting */
+    const char *to, *vision_type, *language_type, *embedding_type, *head_type, *layout;
+    bool merge, force;
     /* every command */
     bool json, quiet, help;
     text_list operands;
@@ -71,7 +74,7 @@ typedef struct command {
     int (*run)(const settings *given);
 } command;
 
-extern const command run_command, chat_command, inspect_command, eval_command, bench_command, help_command, version_command;
+extern const command run_command, chat_command, inspect_command, eval_command, convert_command, bench_command, help_command, version_command;
 
 /* The commands in the order of the help; NULL after the last. */
 extern const command *const commands[];

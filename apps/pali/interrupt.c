@@ -5,28 +5,41 @@
 #include <unistd.h>
 
 static pali_session *volatile watched;
-static volatile sig_atomic_t seen;
+static volatile sig_atomic_t seen, caught;
 
 static void on_interrupt(int number)
 {
     (void)number;
     pali_session *const session = watched;
-    if (!session || seen)
+    if (!caught && (!session || seen))
         _exit(PALI_CANCELLED);
     seen = 1;
-    pali_session_cancel(session);
+    if (session)
+        pali_session_cancel(session);
 }
 
-void interrupt_watch(pali_session *session)
+static void install(void)
 {
-    seen = 0;
-    watched = session;
     struct sigaction action = {.sa_handler = on_interrupt, .sa_flags = SA_RESTART}, before;
     /* Who starts a program with Ctrl-C ignored (a shell, in the background) means it. */
     if (sigaction(SIGINT, NULL, &before) != 0 || before.sa_handler == SIG_IGN)
         return;
     sigemptyset(&action.sa_mask);
     sigaction(SIGINT, &action, NULL);
+}
+
+void interrupt_watch(pali_session *session)
+{
+    seen = 0;
+    watched = session;
+    install();
+}
+
+void interrupt_catch(void)
+{
+    seen = 0;
+    caught = 1;
+    install();
 }
 
 bool interrupted(void)

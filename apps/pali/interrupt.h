@@ -1,6 +1,6 @@
 /*
  * Ctrl-C: the first one, while a session answers, stops the answer after the
- * current token; any other ends the program at once.
+ * current token; any other ends the program at once, unless it is caught.
  */
 #ifndef PALI_APP_INTERRUPT_H
 #define PALI_APP_INTERRUPT_H
@@ -10,7 +10,10 @@
 /* From here on Ctrl-C stops this session's answer; NULL: it ends the program again. */
 void interrupt_watch(pali_session *session);
 
-/* True when Ctrl-C came since the session was watched. */
+/* From here on Ctrl-C is only noted, for work that asks `interrupted` now and then and cleans up. */
+void interrupt_catch(void);
+
+/* True when Ctrl-C came since then, or since the session was watched. */
 bool interrupted(void);
 
 #endif

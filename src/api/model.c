@@ -35,16 +35,6 @@ void pali_free(void *block)
     free(block);
 }
 
-static const char *preprocess_name(pl_preprocess_kind kind)
-{
-    static const char *const names[] = {
-#define KIND_NAME(name, text, help) [PL_PREPROCESS_##name] = text,
-        PL_PREPROCESS_LIST(KIND_NAME)
-#undef KIND_NAME
-    };
-    return names[kind];
-}
-
 /* What opening works with. */
 typedef struct opening {
     pali_model *model;
@@ -165,7 +155,7 @@ pali_model *pl_model_open(const char *root, const char *name, const pali_model_o
         return NULL;
     }
     model->engine.model = model->weights;
-    model->preprocess = preprocess_name(model->weights->config.preprocess.kind);
+    model->preprocess = pl_preprocess_name(model->weights->config.preprocess.kind);
     model->load_seconds = pl_now() - start;
     return model;
 }

@@ -85,6 +85,12 @@ void pl_map_drop(const pl_map *map, size_t offset, size_t length)
     advise(map, offset, length, MADV_DONTNEED);
 }
 
+void pl_forget_mapped(const void *bytes, size_t length)
+{
+    const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), begin = (uintptr_t)bytes & ~(page - 1);
+    madvise((void *)begin, (uintptr_t)bytes + length - begin, MADV_DONTNEED);
+}
+
 char *pl_file_read(const char *path, size_t limit, size_t *size, pali_status status, pali_error *err)
 {
     const bool standard_input = strcmp(path, "-") == 0;

@@ -25,6 +25,9 @@ void pl_map_close(pl_map *map);
 void pl_map_will_need(const pl_map *map, size_t offset, size_t length);
 void pl_map_drop(const pl_map *map, size_t offset, size_t length);
 
+/* Bytes anywhere in a mapped file that will not be read again; never for other memory, which would lose them. */
+void pl_forget_mapped(const void *bytes, size_t length);
+
 /*
  * Reads a whole file, at most `limit` bytes, NUL-terminated beyond *size.
  * "-" is standard input. The caller frees the result.

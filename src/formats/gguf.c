@@ -4,6 +4,7 @@
  */
 #include "formats/gguf.h"
 
+#include "formats/gguf_layout.h"
 #include "formats/gguf_metadata.h"
 #include "formats/tensor_build.h"
 
@@ -31,6 +32,14 @@ static const struct {
     [30] = {"BF16", PL_BF16}, [34] = {"TQ1_0", PL_DTYPE_COUNT}, [35] = {"TQ2_0", PL_DTYPE_COUNT}, [39] = {"MXFP4", PL_DTYPE_COUNT},
 };
 
+bool pl_gguf_type_of(pl_dtype dtype, uint32_t *type)
+{
+    for (*type = 0; *type < sizeof types / sizeof *types; ++*type)
+        if (types[*type].name && types[*type].dtype == dtype)
+            return true;
+    return false;
+}
+
 /* What stands before the metadata. */
 typedef struct header {
     uint64_t tensors, keys;
@@ -41,6 +50,7 @@ typedef struct listed {
     pl_tensor_entry entry; /* its offset is relative to the data, its size not known yet */
     size_t shape[MOST_AXES];
     char type[16];
+    pl_gguf_meaning meaning;
 } listed;
 
 static pali_status read_header(pl_gguf_cursor *cursor, const char *path, header *head, pali_error *err)
@@ -106,8 +116,9 @@ static pali_status take_tensor(pl_gguf_cursor *cursor, const char *path, size_t 
 }
 
 /* Bounds of an entry against the data that begins at `begin`, then into the directory. */
-static pali_status add_tensor(pl_tensor_file *file, pl_tensor_entry *entry, size_t begin, size_t alignment, pali_error *err)
+static pali_status add_tensor(pl_tensor_file *file, listed *tensor, size_t begin, size_t alignment, pali_error *err)
 {
+    pl_tensor_entry *entry = &tensor->entry;
     const pl_tensor_source *source = &file->sources[0];
     char name[80], shape[96];
     pl_printable(entry->name, entry->name_length, name);
@@ -121,7 +132,8 @@ static pali_status add_tensor(pl_tensor_file *file, pl_tensor_entry *entry, size
         return pl_fail(err, PALI_MODEL, "%s: tensor %s: %zu bytes at byte %zu of the data, but the file holds %zu (is it cut off?)", source->path,
             name, entry->size, entry->offset, room);
     entry->offset += begin;
-    return pl_tensor_file_add(file, entry, err);
+    const pali_status status = pl_gguf_read_meaning(file, entry, &tensor->meaning, err);
+    return status == PALI_OK ? pl_tensor_file_add(file, entry, err) : status;
 }
 
 static pali_status read_tensors(pl_tensor_file *file, pl_gguf_cursor *cursor, uint64_t count, size_t alignment, pali_error *err)
@@ -142,7 +154,7 @@ static pali_status read_tensors(pl_tensor_file *file, pl_gguf_cursor *cursor, ui
     for (size_t i = 0; i < count; i++) {
         pali_status status = take_tensor(cursor, path, i, &tensor, err);
         if (status == PALI_OK)
-            status = add_tensor(file, &tensor.entry, begin, alignment, err);
+            status = add_tensor(file, &tensor, begin, alignment, err);
         if (status != PALI_OK)
             return status;
     }
@@ -165,6 +177,8 @@ static pl_tensor_file *read_file(pl_tensor_file *file, const pl_tensor_source *s
             status = read_tensors(file, &cursor, head.tensors, alignment, err);
         if (status == PALI_OK)
             status = pl_tensor_file_finish(file, true, err);
+        if (status == PALI_OK)
+            status = pl_gguf_join_scales(file, err);
     }
     if (status == PALI_OK)
         return file;

@@ -44,6 +44,9 @@ pali_status pl_gguf_get_strings(const pl_tensor_file *file, const char *key, pl_
 pali_status pl_gguf_get_f32s(const pl_tensor_file *file, const char *key, float **values, size_t *count, pali_error *err);
 pali_status pl_gguf_get_i32s(const pl_tensor_file *file, const char *key, int32_t **values, size_t *count, pali_error *err);
 
+/* ggml's number of an element type; false where it has none. */
+bool pl_gguf_type_of(pl_dtype dtype, uint32_t *type);
+
 /* All keys, sorted: their number, key i, and its value in words for people ("u32 8", "array of 256000 string"). */
 size_t pl_gguf_key_count(const pl_tensor_file *file);
 pl_gguf_string pl_gguf_key(const pl_tensor_file *file, size_t i);

@@ -29,6 +29,16 @@ pali_status pl_preprocess_parse(const char *text, pl_preprocess_kind *kind, pali
 #undef KNOWN
 }
 
+const char *pl_preprocess_name(pl_preprocess_kind kind)
+{
+    static const char *const names[] = {
+#define KIND_NAME(name, text, help) [PL_PREPROCESS_##name] = text,
+        PL_PREPROCESS_LIST(KIND_NAME)
+#undef KIND_NAME
+    };
+    return names[kind];
+}
+
 /*
  * 0..255 to -1..1. The quotient rounds to f32 before 1 is taken off, as in all
  * three published forms; rounding once at the end differs for half the bytes.

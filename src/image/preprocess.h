@@ -45,6 +45,9 @@ static inline pl_preprocess_options pl_preprocess_default(void)
 /* Reads an option value such as "big_vision:plain" ("big_vision" alone: antialias); PALI_USAGE names the known ones. */
 pali_status pl_preprocess_parse(const char *text, pl_preprocess_kind *kind, pali_error *err);
 
+/* The value it is read from; static storage. */
+const char *pl_preprocess_name(pl_preprocess_kind kind);
+
 /* pixels [side, side, 3] f32 in [-1, 1], owned by the caller. NULL options: the default. */
 pali_status pl_preprocess(const pl_image *image, size_t side, const pl_preprocess_options *options, float *pixels, pali_error *err);
 

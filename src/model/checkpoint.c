@@ -31,7 +31,7 @@ static const char *spell(const pl_checkpoint *checkpoint, const char *name, char
     case PL_CONTAINER_NPZ:
         return pl_starts_with(name, checkpoint->npz_prefix) ? name + strlen(checkpoint->npz_prefix) : name;
     case PL_CONTAINER_GGUF:
-        return name;
+        return strcmp(name, "output.weight") == 0 ? "head.weight" : name;
     }
     return name;
 }

@@ -119,6 +119,27 @@ static pali_status read_family(pl_config *config, const pl_tensor_file *text, ke
     return PALI_OK;
 }
 
+/* What pictures go through, where the file says it. */
+static pali_status read_preprocess(pl_preprocess_options *preprocess, const pl_tensor_file *file, pali_error *err)
+{
+    pl_gguf_string name = {0};
+    uint64_t filter = preprocess->filter;
+    char text[40];
+    pali_status status = pl_gguf_get_string(file, "pali.preprocess", &name, err);
+    if (status == PALI_OK && name.text) {
+        snprintf(text, sizeof text, "%.*s", (int)pl_min(name.length, sizeof text - 1), name.text);
+        pali_error why = {0};
+        if (pl_preprocess_parse(text, &preprocess->kind, &why) != PALI_OK)
+            status = pl_fail(err, PALI_MODEL, "%s: key pali.preprocess: %s", pl_tensor_file_path(file, 0), why.message);
+    }
+    if (status == PALI_OK)
+        status = pl_gguf_get_u64(file, "pali.resample", &filter, err);
+    if (status == PALI_OK && filter > PL_FILTER_HAMMING)
+        status = pl_fail(err, PALI_MODEL, "%s: key pali.resample: found %llu, expected a Pillow filter, 0 to 5", pl_tensor_file_path(file, 0), (unsigned long long)filter);
+    preprocess->filter = (pl_filter)filter;
+    return status;
+}
+
 pali_status pl_config_from_gguf(pl_config *config, const pl_tensor_file *text, const pl_tensor_file *vision, pali_error *err)
 {
     *config = (pl_config){.image_id = -1, .preprocess = pl_preprocess_default()};
@@ -137,6 +158,9 @@ pali_status pl_config_from_gguf(pl_config *config, const pl_tensor_file *text, c
         status = pl_gguf_get_u64(text, "paligemma.image_token_id", &image_id, err);
         config->image_id = image_id <= INT32_MAX ? (int64_t)image_id : -1;
     }
+    config->untied_head = pl_tensor_file_find(text, "output.weight") != NULL;
+    if (status == PALI_OK && single)
+        status = read_preprocess(&config->preprocess, text, err);
     const keys tower = {.file = vision ? vision : text, .architecture = vision ? "clip.vision" : "paligemma.vision"};
     if (status == PALI_OK)
         status = read_vision(&config->vision, &tower, err);

@@ -57,6 +57,10 @@ static pali_status place(pl_paligemma *model, const pl_weight *weight, size_t la
     pl_tensor_bytes(&tensor, &bytes);
     model->parameters += source->rows * source->columns;
     model->weight_bytes += bytes;
+    if (options->outline) {
+        pl_paligemma_point(model, weight, layer, &tensor);
+        return PALI_OK;
+    }
     const pali_status status = pl_paligemma_place(model, weight, layer, source, type, options->pool, err);
     if (model->copied_bytes == copied && !source->named->copied)
         model->mapped_bytes += bytes;
@@ -68,8 +72,6 @@ static pali_status place(pl_paligemma *model, const pl_weight *weight, size_t la
 /* An output matrix of its own, where the checkpoint asks for one. */
 static pali_status place_head(pl_paligemma *model, const pl_load_options *options, pl_dtype type, pali_error *err)
 {
-    static const pl_weight head = {
-        .part = PL_PART_TEXT, .rows = PL_DIM_VOCABULARY, .columns = PL_DIM_TEXT_WIDTH, .offset = offsetof(pl_gemma, head), .target = PL_TARGET_LINEAR, .pair = -1};
     model->gemma.head = (pl_linear){.weight = model->gemma.embedding};
     pl_entry *entry = pl_checkpoint_entry(model->checkpoint, "head.weight");
     if (entry)
@@ -79,8 +81,8 @@ static pali_status place_head(pl_paligemma *model, const pl_load_options *option
     if (!entry)
         return pl_fail(err, PALI_MODEL, "%s: tensor lm_head.weight is missing, expected as tie_word_embeddings is false", model->checkpoint->path);
     pl_source source;
-    const pali_status status = pl_checkpoint_source_of(model->checkpoint, entry, &head, 0, &source, err);
-    return status == PALI_OK ? place(model, &head, 0, &source, options, type, err) : status;
+    const pali_status status = pl_checkpoint_source_of(model->checkpoint, entry, &pl_head_weight, 0, &source, err);
+    return status == PALI_OK ? place(model, &pl_head_weight, 0, &source, options, type, err) : status;
 }
 
 static pali_status place_weights(pl_paligemma *model, const pl_load_options *options, pl_dtype type, pali_error *err)

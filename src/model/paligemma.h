@@ -15,6 +15,7 @@ typedef struct pl_load_options {
     const char *const *lora;                            /* "FOLDER" or "FOLDER:scale" */
     size_t lora_count;
     bool no_final_softcap;
+    bool outline; /* weights are pointed at as the files have them, in any order of values and unaligned: to be saved, not run */
     pl_pool *pool; /* for repacking */
     /*
      * Called when every weight has found its place and none has been copied

@@ -35,13 +35,13 @@ size_t pl_dim_size(const pl_config *config, pl_dim dim)
 }
 
 static const struct {
-    const char *name, *prefix; /* prefix of canonical names */
+    const char *name, *prefix, *hub; /* prefixes of canonical names, and of those in released files */
 } parts[PL_PART_COUNT] = {
-    [PL_PART_VISION] = {"vision", "vision."},
-    [PL_PART_VISION_BLOCK] = {"vision", "vision.encoder.layers.%zu."},
-    [PL_PART_PROJECTOR] = {"projector", "projector."},
-    [PL_PART_TEXT] = {"language", "text."},
-    [PL_PART_TEXT_LAYER] = {"language", "text.layers.%zu."},
+    [PL_PART_VISION] = {"vision", "vision.", "vision_tower.vision_model."},
+    [PL_PART_VISION_BLOCK] = {"vision", "vision.encoder.layers.%zu.", "vision_tower.vision_model.encoder.layers.%zu."},
+    [PL_PART_PROJECTOR] = {"projector", "projector.", "multi_modal_projector."},
+    [PL_PART_TEXT] = {"language", "text.", "language_model.model."},
+    [PL_PART_TEXT_LAYER] = {"language", "text.layers.%zu.", "language_model.model.layers.%zu."},
 };
 
 const char *pl_part_name(pl_part part)
@@ -113,15 +113,28 @@ const pl_weight pl_weights[] = {
 };
 const size_t pl_weight_count = sizeof pl_weights / sizeof *pl_weights;
 
+const pl_weight pl_head_weight = {.part = PL_PART_TEXT, .rows = PL_DIM_VOCABULARY, .columns = PL_DIM_TEXT_WIDTH, .offset = offsetof(pl_gemma, head), .target = PL_TARGET_LINEAR,
+                                  .name = "lm_head.weight", .pair = -1, .gguf = "output.weight"};
+
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wformat-nonliteral"
 
-const char *pl_weight_name(const pl_weight *weight, const pl_config *config, size_t layer, char buf[160])
+static const char *spell(const char *prefix, const pl_weight *weight, const pl_config *config, size_t layer, char buf[160])
 {
-    const int used = snprintf(buf, 160, parts[weight->part].prefix, layer);
+    const int used = snprintf(buf, 160, prefix, layer);
     const bool gemma1 = weight->name1 && !config->gemma2;
     snprintf(buf + used, 160 - (size_t)used, "%s", gemma1 ? weight->name1 : weight->name);
     return buf;
+}
+
+const char *pl_weight_name(const pl_weight *weight, const pl_config *config, size_t layer, char buf[160])
+{
+    return spell(parts[weight->part].prefix, weight, config, layer, buf);
+}
+
+const char *pl_weight_hub_name(const pl_weight *weight, const pl_config *config, size_t layer, char buf[160])
+{
+    return spell(weight == &pl_head_weight ? "language_model." : parts[weight->part].hub, weight, config, layer, buf);
 }
 
 const char *pl_weight_gguf_name(const pl_weight *weight, size_t layer, char buf[160])
@@ -160,5 +173,6 @@ bool pl_canonical_name(const char *name, char canonical[160])
 bool pl_is_ignorable(const char *name)
 {
     return pl_ends_with(name, ".position_ids") || pl_ends_with(name, ".rotary_emb.inv_freq") || strstr(name, "vision_model.head.") || strstr(name, "vision_tower.head.") ||
-           pl_starts_with(name, "opt/") || pl_starts_with(name, "rope_freqs.");
+           pl_starts_with(name, "opt/") || pl_starts_with(name, "rope_freqs.") ||
+           pl_ends_with(name, ".weight.scale");
 }

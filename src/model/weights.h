@@ -57,8 +57,14 @@ typedef struct pl_weight {
 extern const pl_weight pl_weights[];
 extern const size_t pl_weight_count;
 
+/* The output matrix where it is one of its own; not in the list. */
+extern const pl_weight pl_head_weight;
+
 /* The canonical name, "text.layers.3.mlp.up_proj.weight", into buf. */
 const char *pl_weight_name(const pl_weight *weight, const pl_config *config, size_t layer, char buf[160]);
+
+/* The name in the files on Hugging Face's hub into buf. */
+const char *pl_weight_hub_name(const pl_weight *weight, const pl_config *config, size_t layer, char buf[160]);
 
 /* The GGUF name into buf. */
 const char *pl_weight_gguf_name(const pl_weight *weight, size_t layer, char buf[160]);
