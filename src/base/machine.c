@@ -1,6 +1,6 @@
 /*
- * Processors from /sys/devices/system/cpu (Linux, Documentation/ABI: core_cpus
- * and thread_siblings, cpu_capacity; devices/cpu_core names Intel's P-cores),
+ * Processors from /sys/devices/system/cpu (Linux, Documentation/ABI:
+ * thread_siblings_list, cpu_capacity; devices/cpu_core names Intel's P-cores),
  * held against the affinity mask and cgroup quotas; memory from /proc/meminfo
  * and cgroups. On macOS from sysctl.
  */
