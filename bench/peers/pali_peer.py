@@ -28,17 +28,19 @@ def bench(arguments):
 
 
 def main():
-    parser = measure.options(__doc__, ("best", "avx512", "avx2"), ("bf16", "q8_0", "q4_0", "f32"))
+    parser = measure.options(__doc__, ("best", "avx512", "avx2"), ("bf16", "q8_0", "q4_0"))
     parser.add_argument("--program", required=True, type=pathlib.Path)
     parser.add_argument("--files", required=True, type=pathlib.Path, help="folder of the GGUF file")
     parser.add_argument("--activations", choices=["int8"])
+    parser.add_argument("--converted", action="store_true", help="say so in the table")
     parser.add_argument("--seconds", type=float, default=3.0, help="for each stage")
     arguments = parser.parse_args()
     found = bench(arguments)
     times = {STAGES[row["stage"]]: row["seconds"] for row in found["stages"]}
     levels = {row["level"] for row in found["stages"]} - {None}
+    notes = [*levels, "converted"] if arguments.converted else levels
     measure.report(
-        "pali, int8 activations" if arguments.activations else "pali", arguments, note=", ".join(levels),
+        "pali, int8 activations" if arguments.activations else "pali", arguments, note=", ".join(notes),
         peak_memory=found["peak_memory_bytes"], **times,
     )  # fmt: skip
 

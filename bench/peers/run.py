@@ -5,6 +5,7 @@ import datetime
 import json
 import os
 import pathlib
+import shlex
 import subprocess
 import sys
 
@@ -68,13 +69,26 @@ class Bench:
             with open(self.options.results, "a", encoding="utf-8") as file:
                 file.write(line)
 
+    def convert(self, path):
+        """Puts in its place what `pali convert` makes of it, in another layout perhaps."""
+        target = path.with_name("converted.gguf")
+        if self.call(f"convert {path.stem}", [self.options.pali.resolve(), "convert", *self.options.convert, path, target]) is None:
+            return False
+        target.replace(path)
+        return True
+
     def pali(self, weights):
         where = ["--program", self.options.pali.resolve(), "--files", self.files]
-        if self.write_files("gguf_files.py", weights, "pali"):
-            for level in self.options.levels:
-                if weights != "bf16":
-                    self.measure("pali_peer.py", weights, level, where, "--activations", "int8")
-                self.measure("pali_peer.py", weights, level, where)
+        if not self.write_files("gguf_files.py", weights, "pali"):
+            return
+        if self.options.convert is not None:
+            if not self.convert(self.files / f"pali-{weights}.gguf"):
+                return
+            where.append("--converted")
+        for level in self.options.levels:
+            if weights != "bf16":
+                self.measure("pali_peer.py", weights, level, where, "--activations", "int8")
+            self.measure("pali_peer.py", weights, level, where)
 
     def llama(self, weights):
         where = ["--backends", self.home / "ggml", "--files", self.files, "--repeats", self.options.repeats]
@@ -108,6 +122,7 @@ def some_of(choices):
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pali", type=pathlib.Path, default=HERE.parents[1] / "build/release/apps/pali", help="the program")
+    parser.add_argument("--convert", type=shlex.split, metavar="OPTIONS", help="pali's file goes through pali convert with these")
     parser.add_argument("--peers", type=some_of(PEERS), default=PEERS, help=",".join(PEERS))
     parser.add_argument("--weights", type=some_of(WEIGHTS), default=WEIGHTS, help=",".join(WEIGHTS))
     parser.add_argument("--levels", type=some_of(table.LEVELS), default=table.LEVELS, help=",".join(table.LEVELS))

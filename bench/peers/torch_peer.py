@@ -1,4 +1,4 @@
-"""transformers with PyTorch: PaliGemma built from its configuration with random weights, one line of JSON."""
+"""transformers with PyTorch: PaliGemma in bf16, built from its configuration with random weights; one line of JSON."""
 
 import torch
 from transformers import DynamicCache, PaliGemmaConfig, PaliGemmaForConditionalGeneration
@@ -6,7 +6,7 @@ from transformers import DynamicCache, PaliGemmaConfig, PaliGemmaForConditionalG
 import measure
 import shape as S
 
-TYPES = {"bf16": torch.bfloat16, "f32": torch.float32}
+TYPE = torch.bfloat16
 
 
 def configuration():
@@ -26,13 +26,13 @@ def configuration():
     )
 
 
-def random_model(dtype):
+def random_model():
     with torch.device("meta"):
-        model = PaliGemmaForConditionalGeneration(configuration()).to(dtype)
+        model = PaliGemmaForConditionalGeneration(configuration()).to(TYPE)
     model.to_empty(device="cpu").eval()
     model.tie_weights()
     # Rows of one drawn table: billions of normal values would take minutes and change no time.
-    table = torch.randn(1 << 22, dtype=torch.float32).to(dtype)
+    table = torch.randn(1 << 22, dtype=torch.float32).to(TYPE)
     for parameter in model.parameters():
         flat = parameter.data.view(-1)
         scale = parameter.shape[-1] ** -0.5 if parameter.dim() > 1 else 0.1
@@ -50,13 +50,13 @@ def random_model(dtype):
 class Stages:
     """The parts of one question, called as transformers' own forward calls them."""
 
-    def __init__(self, model, dtype):
+    def __init__(self, model):
         self.model, self.language = model, model.model.language_model
         self.tower, self.projector = model.model.vision_tower, model.model.multi_modal_projector
-        self.pixels = torch.rand(1, 3, S.SIDE, S.SIDE).to(dtype)
-        self.rows = (torch.randn(1, S.PREFIX, S.WIDTH) / S.WIDTH**0.5).to(dtype)
+        self.pixels = torch.rand(1, 3, S.SIDE, S.SIDE).to(TYPE)
+        self.rows = (torch.randn(1, S.PREFIX, S.WIDTH) / S.WIDTH**0.5).to(TYPE)
         self.row = self.rows[:, :1]
-        self.everything = torch.zeros(1, 1, S.PREFIX, S.PREFIX, dtype=dtype)  # the prefix sees all of itself
+        self.everything = torch.zeros(1, 1, S.PREFIX, S.PREFIX, dtype=TYPE)  # the prefix sees all of itself
         self.cache = None
 
     def compile(self):
@@ -82,12 +82,11 @@ class Stages:
 
 
 def main():
-    parser = measure.options(__doc__, weights=TYPES)
+    parser = measure.options(__doc__, weights=("bf16",))
     parser.add_argument("--compile", action="store_true", help="through torch.compile")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    dtype = TYPES[arguments.weights]
-    stages = Stages(random_model(dtype), dtype)
+    stages = Stages(random_model())
     if arguments.compile:
         stages.compile()
     with torch.inference_mode():
@@ -97,7 +96,7 @@ def main():
     measure.report(
         "PyTorch, compiled" if arguments.compile else "PyTorch", arguments, note=torch.__version__, vision=vision,
         prefill=prefill, token=token, peak_memory=measure.peak_memory(),
-    )
+    )  # fmt: skip
 
 
 if __name__ == "__main__":
