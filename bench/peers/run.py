@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import shlex
+import signal
 import subprocess
 import sys
 
@@ -31,20 +32,32 @@ class Bench:
         self.options, self.home = options, home()
         self.python, self.torch = self.home / "venv/bin/python", self.home / "torch-python"
         self.files, self.logs = self.home / "files", self.home / "logs"
-        self.logs.mkdir(parents=True, exist_ok=True)
         if not self.python.exists():
             sys.exit(f"run.py: {self.python}: not there; run {HERE / 'setup.sh'} first")
+        if "pali" in options.peers and not options.pali.exists():
+            sys.exit(f"run.py: {options.pali}: not there; build pali, or name the program with --pali")
+        for folder in (self.files, self.logs):
+            folder.mkdir(parents=True, exist_ok=True)
 
     def call(self, name, command):
-        """Standard output of a program of this folder, or None and a line that says where its complaints are."""
+        """Standard output of a program, or None and a line that says where its complaints are."""
         print(name, file=sys.stderr, flush=True)
         log = self.logs / (name.replace(" ", "-") + ".txt")
-        with open(log, "w", encoding="utf-8") as complaints:
-            done = subprocess.run([str(part) for part in command], stdout=subprocess.PIPE, stderr=complaints, text=True)
-        if done.returncode:
-            print(f"run.py: {name}: left out, exit code {done.returncode}: {log}", file=sys.stderr)
-            return None
-        return done.stdout
+        command = [str(part) for part in command]
+        with open(log, "w", encoding="utf-8") as complaints, subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=complaints, text=True, start_new_session=True
+        ) as process:
+            try:
+                output = process.communicate(timeout=self.options.limit)[0]
+                wrong = f"exit code {process.returncode}" if process.returncode else None
+            except subprocess.TimeoutExpired:
+                wrong = f"no end within {self.options.limit:g} s"
+            finally:
+                if process.poll() is None:
+                    os.killpg(process.pid, signal.SIGKILL)  # with what it has started itself
+        if wrong:
+            print(f"run.py: {name}: left out, {wrong}: {log}", file=sys.stderr)
+        return None if wrong else output
 
     def write_files(self, program, *what):
         """Files of random weights, read once: what is timed later is a warm start."""
@@ -57,7 +70,7 @@ class Bench:
         return True
 
     def remove_files(self):
-        for path in self.files.iterdir() if self.files.exists() else []:
+        for path in self.files.iterdir():
             path.unlink()
 
     def measure(self, program, weights, level, where, *choices, python=None):
@@ -128,6 +141,7 @@ def main():
     parser.add_argument("--levels", type=some_of(table.LEVELS), default=table.LEVELS, help=",".join(table.LEVELS))
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--limit", type=float, default=1800, metavar="SECONDS", help="for one peer's run (1800)")
     parser.add_argument("--results", type=pathlib.Path, default=home() / "results.jsonl")
     parser.add_argument("--append", action="store_true", help="add to RESULTS what this run measures")
     options = parser.parse_args()
@@ -147,4 +161,7 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit(130)
