@@ -9,15 +9,9 @@
 #define PL_KERNELS_ARM_PRODUCT_H
 
 #include "kernels/levels.h"
+#include "kernels/unroll.h"
 
 #include <arm_neon.h>
-
-#if defined(__clang__)
-#define UNROLL _Pragma("clang loop unroll(full)")
-#else
-#define UNROLL _Pragma("GCC unroll 16")
-#endif
-#define ALWAYS_INLINE static inline __attribute__((always_inline))
 
 enum { LINE = 64, STEP_ROWS = 8, STEP_COLUMNS = 8, STEP_BYTES = 8, STEP_LINES = 2 };
 

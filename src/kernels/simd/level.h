@@ -32,14 +32,7 @@
 #define PL_KERNELS_SIMD_LEVEL_H
 
 #include "kernels/levels.h"
-
-/* Loops of constant length over registers must be unrolled for the arrays to become registers. */
-#if defined(__clang__)
-#define UNROLL _Pragma("clang loop unroll(full)")
-#else
-#define UNROLL _Pragma("GCC unroll 16")
-#endif
-#define ALWAYS_INLINE static inline __attribute__((always_inline))
+#include "kernels/unroll.h"
 
 #include "kernels/simd/math.h"
 #include "kernels/simd/vector.h"

@@ -5,12 +5,10 @@
  * product is used is asked of a probe.
  */
 #include "kernels/levels.h"
+#include "kernels/unroll.h"
 
 #include <immintrin.h>
 #include <string.h>
-
-#define UNROLL _Pragma("GCC unroll 16")
-#define ALWAYS_INLINE static inline __attribute__((always_inline))
 
 enum { ROWS = 12, VECTORS = 2, LINE = 32 /* values */ };
 

@@ -5,13 +5,11 @@
  * side is what every sum begins below zero.
  */
 #include "kernels/levels.h"
+#include "kernels/unroll.h"
 
 #include <immintrin.h>
 #include <math.h>
 #include <string.h>
-
-#define UNROLL _Pragma("GCC unroll 16")
-#define ALWAYS_INLINE static inline __attribute__((always_inline))
 
 enum { LINE = 64, BLOCK_SCALES = 64, AHEAD = 2048 };
 
