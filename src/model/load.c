@@ -234,7 +234,26 @@ static pali_status ban_ids(pl_paligemma *model, pali_error *err)
     return PALI_OK;
 }
 
-/* Brings mapped weights into memory a piece at a time, so that waiting can be shown. */
+/* Is the file behind these mapped bytes in memory already, as far as one page in each megabyte tells? */
+static bool is_cached(uintptr_t first, size_t bytes, size_t page)
+{
+#ifdef __linux__
+    unsigned char there = 1;
+    for (size_t at = 0; at < bytes && there; at += (size_t)1 << 20)
+        if (mincore((void *)(first + at), page, &there) != 0)
+            there = 0;
+    return there;
+#else
+    (void)first, (void)bytes, (void)page;
+    return false;
+#endif
+}
+
+/*
+ * Brings mapped weights into memory a piece at a time, so that waiting can be
+ * shown. What is in memory is left alone: the page faults of its first use
+ * cost less than mapping it all here would.
+ */
 static void read_ahead(const pl_paligemma *model, const pl_load_options *options)
 {
     enum { STEP = 64 << 20 };
@@ -252,10 +271,13 @@ static void read_ahead(const pl_paligemma *model, const pl_load_options *options
         for (size_t at = 0; at < tensor->size; at += STEP) {
             const size_t bytes = pl_min(STEP, tensor->size - at), page = (size_t)sysconf(_SC_PAGESIZE);
             const uintptr_t first = (uintptr_t)((const unsigned char *)tensor->tensor.data + at) & ~(uintptr_t)(page - 1);
+            const size_t length = (size_t)((uintptr_t)tensor->tensor.data + at + bytes - first);
+            bool missing = !is_cached(first, length, page);
 #ifdef MADV_POPULATE_READ
-            if (madvise((void *)first, (uintptr_t)tensor->tensor.data + at + bytes - first, MADV_POPULATE_READ) != 0)
+            missing = missing && madvise((void *)first, length, MADV_POPULATE_READ) != 0;
 #endif
-                madvise((void *)first, (uintptr_t)tensor->tensor.data + at + bytes - first, MADV_WILLNEED);
+            if (missing)
+                madvise((void *)first, length, MADV_WILLNEED);
             done += bytes;
             options->progress(options->progress_context, pl_min(done, total), total);
         }
