@@ -91,7 +91,7 @@ static pali_status run_from_picture(void *context, pali_error *err)
     pl_image image;
     pali_status status = pl_image_decode(p->b->picture.jpeg, p->b->picture.size, "picture", &image, err);
     if (status == PALI_OK)
-        status = pl_preprocess(&image, p->b->config.vision.image_size, &p->b->config.preprocess, p->pixels, err);
+        status = pl_preprocess(&image, p->b->config.vision.image_size, &p->b->config.preprocess, &(pl_hands){.kernels = p->ctx.kernels, .pool = p->ctx.pool}, p->pixels, err);
     pl_image_free(&image);
     return status == PALI_OK ? run(p, err) : status;
 }

@@ -118,7 +118,7 @@ static pali_status decode(void *context, pali_error *err)
 static pali_status resize(void *context, pali_error *err)
 {
     decoding *const d = context;
-    return pl_preprocess(&d->image, d->side, &d->b->config.preprocess, d->pixels, err);
+    return pl_preprocess(&d->image, d->side, &d->b->config.preprocess, &(pl_hands){.kernels = d->b->engine.kernels, .pool = d->b->pool}, d->pixels, err);
 }
 
 static pali_status bench_decode(bench *b, decoding *d, pali_error *err)

@@ -5,8 +5,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
-enum { ALIGNMENT = 64 };
+enum { ALIGNMENT = 64, LARGE_PAGE = 2 << 20 };
 
 void *pl_new(size_t count, size_t size, const char *what, pali_error *err)
 {
@@ -23,6 +24,22 @@ void *pl_new_raw(size_t count, size_t size, const char *what, pali_error *err)
     if (!block)
         pl_fail_memory(err, what, count * size);
     return block;
+}
+
+void *pl_new_bulk(size_t count, size_t size, const char *what, pali_error *err)
+{
+#ifdef MADV_HUGEPAGE
+    size_t bytes;
+    if (pl_mul(count, size, &bytes) && bytes >= 2 * (size_t)LARGE_PAGE && bytes <= SIZE_MAX - LARGE_PAGE) {
+        void *block = aligned_alloc(LARGE_PAGE, pl_round_up(bytes, LARGE_PAGE));
+        if (block)
+            madvise(block, pl_round_up(bytes, LARGE_PAGE), MADV_HUGEPAGE); /* refused: small pages, as ever */
+        else
+            pl_fail_memory(err, what, bytes);
+        return block;
+    }
+#endif
+    return pl_new_raw(count, size, what, err);
 }
 
 void *pl_new_aligned(size_t bytes, const char *what, pali_error *err)

@@ -41,6 +41,7 @@ static inline size_t pl_round_up(size_t x, size_t step)
 void *pl_new(size_t count, size_t size, const char *what, pali_error *err);  /* zeroed */
 void *pl_new_raw(size_t count, size_t size, const char *what, pali_error *err); /* not zeroed */
 void *pl_new_aligned(size_t bytes, const char *what, pali_error *err); /* 64-byte aligned, not zeroed */
+void *pl_new_bulk(size_t count, size_t size, const char *what, pali_error *err); /* not zeroed; in large pages where it has many, and the system them */
 char *pl_strdup(const char *text, pali_error *err);
 char *pl_strndup(const char *text, size_t length, pali_error *err);
 __attribute__((format(printf, 2, 3))) char *pl_format(pali_error *err, const char *format, ...);

@@ -87,6 +87,7 @@ pali_status pl_timeline_set_images(pl_timeline *timeline, const pl_image *const 
 {
     const pl_paligemma *model = timeline->engine->model;
     const size_t side = model->config.vision.image_size, tokens = pl_image_tokens(model);
+    const pl_hands hands = {.kernels = timeline->engine->kernels, .pool = timeline->engine->pool};
     pl_features *features = new_features(model, count, err);
     float *pixels = features ? pl_new_aligned(side * side * 3 * sizeof *pixels, "pixels", err) : NULL;
     pali_status status = pixels ? PALI_OK : PALI_MEMORY;
@@ -94,7 +95,7 @@ pali_status pl_timeline_set_images(pl_timeline *timeline, const pl_image *const 
     atomic_store(&timeline->cancel, false); /* from here on, cancelling means the question about these pictures */
     for (size_t i = 0; status == PALI_OK && i < count; i++) {
         const double start = pl_now();
-        status = pl_preprocess(images[i], side, &model->config.preprocess, pixels, err);
+        status = pl_preprocess(images[i], side, &model->config.preprocess, &hands, pixels, err);
         const double ready = pl_now();
         if (status == PALI_OK)
             status = encode_one(timeline, pixels, pl_rows_view(features->rows, i * tokens, tokens), err);

@@ -4,6 +4,9 @@
  */
 #include "image/codec.h"
 
+#include "base/memory.h"
+
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -39,6 +42,8 @@ void pl_palette_to_rgb(const unsigned char *index, size_t count, const unsigned 
         memcpy(rgb + 3 * i, palette[index[i]], 3);
 }
 
+enum { TILE = 32 };
+
 /*
  * Orientation names where row 0 and column 0 of the stored picture are seen;
  * bit by bit of (orientation - 1) after a small table: mirrored in x, in y,
@@ -51,6 +56,23 @@ static const struct {
     [5] = {true, false, false}, [6] = {true, false, true}, [7] = {true, true, true}, [8] = {true, true, false},
 };
 
+/* Columns of one picture are rows of the other: in tiles both stay in the cache. */
+static void turn_tile(const pl_image *stored, unsigned orientation, size_t left, size_t top, pl_image *upright)
+{
+    const ptrdiff_t pixel = turns[orientation].flip_x ? -3 : 3;
+    const ptrdiff_t row = (turns[orientation].flip_y ? -3 : 3) * (ptrdiff_t)stored->width;
+    const ptrdiff_t across = turns[orientation].exchange ? row : pixel, down = turns[orientation].exchange ? pixel : row;
+    const unsigned char *first = stored->rgb; /* seen at the top left */
+    first += turns[orientation].flip_x ? 3 * (stored->width - 1) : 0;
+    first += turns[orientation].flip_y ? 3 * stored->width * (stored->height - 1) : 0;
+    for (size_t y = top; y < pl_min(top + TILE, upright->height); y++) {
+        const unsigned char *from = first + (ptrdiff_t)y * down + (ptrdiff_t)left * across;
+        unsigned char *to = upright->rgb + 3 * (y * upright->width + left);
+        for (size_t x = left; x < pl_min(left + TILE, upright->width); x++, from += across, to += 3)
+            memcpy(to, from, 3);
+    }
+}
+
 pali_status pl_image_orient(pl_image *image, unsigned orientation, const char *name, pali_error *err)
 {
     if (orientation < 2 || orientation > 8)
@@ -62,15 +84,9 @@ pali_status pl_image_orient(pl_image *image, unsigned orientation, const char *n
     const pali_status status = pl_image_new(width, height, name, &upright, err);
     if (status != PALI_OK)
         return status;
-    unsigned char *to = upright.rgb;
-    for (size_t y = 0; y < height; y++) {
-        for (size_t x = 0; x < width; x++, to += 3) {
-            const size_t u = exchange ? y : x, v = exchange ? x : y;
-            const size_t from_x = turns[orientation].flip_x ? image->width - 1 - u : u;
-            const size_t from_y = turns[orientation].flip_y ? image->height - 1 - v : v;
-            memcpy(to, image->rgb + 3 * (from_y * image->width + from_x), 3);
-        }
-    }
+    for (size_t y = 0; y < height; y += TILE)
+        for (size_t x = 0; x < width; x += TILE)
+            turn_tile(image, orientation, x, y, &upright);
     pl_image_free(image);
     *image = upright;
     return PALI_OK;

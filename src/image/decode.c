@@ -156,7 +156,7 @@ pali_status pl_image_new(size_t width, size_t height, const char *name, pl_image
     const pali_status status = pl_image_check(width, height, name, err);
     if (status != PALI_OK)
         return status;
-    unsigned char *rgb = pl_new_raw(width * height, 3, name, err);
+    unsigned char *rgb = pl_new_bulk(width * height, 3, name, err);
     if (!rgb)
         return PALI_MEMORY;
     *out = (pl_image){.width = width, .height = height, .rgb = rgb};

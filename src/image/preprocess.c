@@ -48,13 +48,13 @@ static float to_unit(float value)
     return value / 127.5f - 1.0f;
 }
 
-static pali_status preprocess_pillow(const pl_image *image, size_t side, pl_filter filter, pl_pass_order order, float *pixels, pali_error *err)
+static pali_status preprocess_pillow(const pl_image *image, size_t side, pl_filter filter, pl_pass_order order, const pl_hands *hands, float *pixels, pali_error *err)
 {
     float map[256];
     for (size_t i = 0; i < 256; i++)
         map[i] = to_unit((float)i);
     pl_image square;
-    const pali_status status = pl_resize_pillow(image, side, side, filter, order, &square, err);
+    const pali_status status = pl_resize_pillow(image, side, side, filter, order, hands, &square, err);
     if (status != PALI_OK)
         return status;
     for (size_t i = 0; i < 3 * side * side; i++)
@@ -82,12 +82,12 @@ static pali_status preprocess_tensorflow(const pl_image *image, size_t side, pl_
     return PALI_OK;
 }
 
-pali_status pl_preprocess(const pl_image *image, size_t side, const pl_preprocess_options *options, float *pixels, pali_error *err)
+pali_status pl_preprocess(const pl_image *image, size_t side, const pl_preprocess_options *options, const pl_hands *hands, float *pixels, pali_error *err)
 {
     const pl_preprocess_options chosen = options ? *options : pl_preprocess_default();
     if (chosen.kind == PL_PREPROCESS_HF)
-        return preprocess_pillow(image, side, chosen.filter, PL_PASS_HORIZONTAL_FIRST, pixels, err);
+        return preprocess_pillow(image, side, chosen.filter, PL_PASS_HORIZONTAL_FIRST, hands, pixels, err);
     if (chosen.kind == PL_PREPROCESS_HF_PILLOW13)
-        return preprocess_pillow(image, side, chosen.filter, PL_PASS_PILLOW_13, pixels, err);
+        return preprocess_pillow(image, side, chosen.filter, PL_PASS_PILLOW_13, hands, pixels, err);
     return preprocess_tensorflow(image, side, chosen.kind, pixels, err);
 }

@@ -49,7 +49,7 @@ pali_status pl_preprocess_parse(const char *text, pl_preprocess_kind *kind, pali
 const char *pl_preprocess_name(pl_preprocess_kind kind);
 
 /* pixels [side, side, 3] f32 in [-1, 1], owned by the caller. NULL options: the default. */
-pali_status pl_preprocess(const pl_image *image, size_t side, const pl_preprocess_options *options, float *pixels, pali_error *err);
+pali_status pl_preprocess(const pl_image *image, size_t side, const pl_preprocess_options *options, const pl_hands *hands, float *pixels, pali_error *err);
 
 /*
  * Cuts pixels [side, side, 3] into rows [(side/patch)^2, 3*patch*patch] f32,

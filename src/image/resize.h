@@ -6,7 +6,9 @@
 #ifndef PL_IMAGE_RESIZE_H
 #define PL_IMAGE_RESIZE_H
 
+#include "base/pool.h"
 #include "image/image.h"
+#include "kernels/kernels.h"
 
 #include <stdint.h>
 
@@ -38,17 +40,23 @@ typedef enum pl_pass_order {
     PL_PASS_PILLOW_13,        /* Pillow 13 */
 } pl_pass_order;
 
+/* What resizes: the kernels of this processor, and its threads (NULL: the caller's). */
+typedef struct pl_hands {
+    const pl_kernels *kernels;
+    pl_pool *pool;
+} pl_hands;
+
 /*
  * dst becomes width x height pixels, the very bytes of Pillow's
  * Image.resize((width, height), filter). src and dst are different pictures;
  * the caller frees dst.
  */
-pali_status pl_resize_pillow(const pl_image *src, size_t width, size_t height, pl_filter filter, pl_pass_order order, pl_image *dst, pali_error *err);
+pali_status pl_resize_pillow(const pl_image *src, size_t width, size_t height, pl_filter filter, pl_pass_order order, const pl_hands *hands, pl_image *dst, pali_error *err);
 
-/* The taps of one output of one axis, for tests: weights as used, scaled by 2^22. */
+/* The taps of one output of one axis, for tests: weights scaled by 2^22, 256 * high + low. */
 typedef struct pl_taps {
     size_t start, count;
-    const int32_t *weights; /* [count], borrowed from the table */
+    const int16_t *high, *low; /* [count], borrowed from the table */
 } pl_taps;
 typedef struct pl_tap_table pl_tap_table;
 pl_tap_table *pl_tap_table_new(size_t in, size_t out, pl_filter filter, pali_error *err);

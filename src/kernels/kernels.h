@@ -147,7 +147,28 @@ typedef size_t pl_argmax_fn(size_t n, const float *x);
 /* True when all n values are finite. */
 typedef bool pl_all_finite_fn(size_t n, const float *x);
 
-/* Every kernel but those that exist per weight type, X(type, name): on floats, and on narrow numbers. */
+/*
+ * Pictures, in integers: exact, so the same on every level. The resize is a sum
+ * over taps of pixels times weights scaled by 2^PL_TAP_BITS, rounded and
+ * limited to 0..255; a weight is 256 * high + low with low in 0..255, and the
+ * weights of one output, without their signs, sum to less than 2^23.
+ */
+enum { PL_TAP_BITS = 22, PL_TAPS_STEP = 16 };
+
+/* rgb [n, 3] -> planes[c * plane + i], the channels apart. */
+typedef void pl_split_rgb_fn(size_t n, const uint8_t *rgb, size_t plane, uint8_t *planes);
+
+/*
+ * A row of split pixels -> rgb [outputs, 3]. Output x has the taps weights at
+ * x * taps of high and low, for the pixels from start[x] on; taps is a multiple
+ * of PL_TAPS_STEP, and pixels under weights of zero are read as well.
+ */
+typedef void pl_resample_across_fn(size_t outputs, size_t taps, const size_t *start, const int16_t *high, const int16_t *low, size_t plane, const uint8_t *planes, uint8_t *rgb);
+
+/* taps rows of n bytes, stride apart -> one row out [n]: high and low [taps], any number. */
+typedef void pl_resample_down_fn(size_t n, size_t taps, const int16_t *high, const int16_t *low, size_t stride, const uint8_t *rows, uint8_t *out);
+
+/* Every kernel but those that exist per weight type, X(type, name): on floats, on narrow numbers, on pictures. */
 #define PL_FLOAT_KERNEL_LIST(X)             \
     X(pl_pack_columns_fn, pack_columns)     \
     X(pl_gemm_fn, gemm)                     \
@@ -173,7 +194,12 @@ typedef bool pl_all_finite_fn(size_t n, const float *x);
     X(pl_gemm_bf16_fn, gemm_bf16)                 \
     X(pl_gemm_i8_fn, gemm_i8)
 
-#define PL_KERNEL_LIST(X) PL_FLOAT_KERNEL_LIST(X) PL_NARROW_KERNEL_LIST(X)
+#define PL_PIXEL_KERNEL_LIST(X)                 \
+    X(pl_split_rgb_fn, split_rgb)               \
+    X(pl_resample_across_fn, resample_across)   \
+    X(pl_resample_down_fn, resample_down)
+
+#define PL_KERNEL_LIST(X) PL_FLOAT_KERNEL_LIST(X) PL_NARROW_KERNEL_LIST(X) PL_PIXEL_KERNEL_LIST(X)
 
 /*
  * Kernels of which there is one for each weight type: X(type, name). NULL where it makes no sense: unpack of tiled

@@ -60,6 +60,9 @@ PL_LEVEL_LIST(PL_LEVEL_FILL)
 /* gemm_bf16 of this table is clearly faster than its gemm: a few measured runs, 0.2 ms. Not for several threads at once. */
 bool pl_bf16_is_faster(const pl_kernels *k);
 
+/* The kernels of pictures with AVX2, which serve the level avx512 too (x86/pixels_avx2.c). */
+void pl_fill_pixels_avx2(pl_kernels *k);
+
 /*
  * Values unpacked at a time on the way to a panel or a dot product: a multiple
  * of every type's block, small enough for the stack and the first cache.

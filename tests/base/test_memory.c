@@ -38,8 +38,8 @@ static void heap_blocks(void **state)
         assert_int_equal(zeroed[i], 0);
     free(zeroed);
 
-    void *(*const makers[])(size_t, size_t, const char *, pali_error *) = {pl_new, pl_new_raw};
-    for (size_t i = 0; i < 2; i++) {
+    void *(*const makers[])(size_t, size_t, const char *, pali_error *) = {pl_new, pl_new_raw, pl_new_bulk};
+    for (size_t i = 0; i < 3; i++) {
         void *empty = makers[i](0, 8, "nothing", &err);
         assert_non_null(empty);
         free(empty);
@@ -53,6 +53,12 @@ static void heap_blocks(void **state)
         assert_null(makers[i](SIZE_MAX / 2, 3, "too much", NULL));
     }
 
+    for (size_t bytes = (4 << 20) - 1; bytes <= (4 << 20) + 1; bytes++) { /* where large pages begin */
+        unsigned char *block = pl_new_bulk(1, bytes, "bulk", &err);
+        assert_non_null(block);
+        memset(block, 1, bytes);
+        free(block);
+    }
     for (size_t bytes = 0; bytes < 200; bytes += 7) {
         unsigned char *block = pl_new_aligned(bytes, "aligned", &err);
         assert_non_null(block);

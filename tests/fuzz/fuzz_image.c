@@ -31,8 +31,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         abort();
     for (size_t i = 0; i < clip.count; i++) {
         const pl_preprocess_options options = {.kind = (pl_preprocess_kind)(size % (PL_PREPROCESS_VIDEO + 1)), .filter = (pl_filter)(size % 6)};
+        const pl_hands hands = {.kernels = pl_kernels_get(NULL, NULL)};
         err = (pali_error){0};
-        if (pl_preprocess(&clip.frames[i], 14, &options, pixels, &err) != PALI_OK)
+        if (pl_preprocess(&clip.frames[i], 14, &options, &hands, pixels, &err) != PALI_OK)
             abort();
         pl_patches(pixels, 14, 14, rows);
         for (size_t k = 0; k < sizeof pixels / sizeof *pixels; k++)

@@ -7,6 +7,18 @@
 #include <stdlib.h>
 #include <string.h>
 
+const pl_hands *hands_of(const char *level)
+{
+    static pl_hands hands;
+    static pl_pool *pool;
+    if (!pool)
+        pool = pl_pool_new(3, NULL);
+    hands = (pl_hands){.kernels = pl_kernels_get(level, NULL), .pool = pool};
+    assert_non_null(hands.kernels);
+    assert_non_null(pool);
+    return &hands;
+}
+
 uint32_t crc32_of(const void *bytes, size_t size)
 {
     static uint32_t table[256]; /* of one byte; filled at first use */

@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "image/image.h"
+#include "image/resize.h"
 
 #define IMAGE_DATA "tests/data/image/"
 #define IMAGE_PHOTOS "../shared/data/images/"
@@ -19,6 +19,9 @@ int run_decode_tests(void);
 int run_refuse_tests(void);
 int run_resize_tests(void);
 int run_preprocess_tests(void);
+
+/* The kernels of a level (NULL: the best there is), with three threads; stays until the program ends. */
+const pl_hands *hands_of(const char *level);
 
 /* CRC-32 as in zlib and Python's zlib.crc32. */
 uint32_t crc32_of(const void *bytes, size_t size);

@@ -17,6 +17,7 @@ typedef struct way {
     size_t size;
 } way;
 
+static pl_hands hands; /* the caller's thread; set by main */
 static float pixels[3 * 28 * 28], rows[3 * 28 * 28];
 
 static pali_status open_and_cut(const void *context, pali_error *err)
@@ -26,7 +27,7 @@ static pali_status open_and_cut(const void *context, pali_error *err)
     const pl_preprocess_options options = {.kind = w->kind, .filter = PL_FILTER_BICUBIC};
     pali_status status = pl_image_open(w->path, &image, err);
     if (status == PALI_OK)
-        status = pl_preprocess(&image, 28, &options, pixels, err);
+        status = pl_preprocess(&image, 28, &options, &hands, pixels, err);
     if (status == PALI_OK)
         pl_patches(pixels, 28, 14, rows);
     pl_image_free(&image);
@@ -79,7 +80,7 @@ static pali_status resize_ways(const void *path, pali_error *err)
     pl_image image, out;
     pali_status status = pl_image_open(path, &image, err);
     for (size_t i = 0; i < 4 && status == PALI_OK; i++) {
-        status = pl_resize_pillow(&image, ways[i].width, ways[i].height, ways[i].filter, PL_PASS_PILLOW_13, &out, err);
+        status = pl_resize_pillow(&image, ways[i].width, ways[i].height, ways[i].filter, PL_PASS_PILLOW_13, &hands, &out, err);
         pl_image_free(&out);
     }
     pl_image_free(&image);
@@ -94,6 +95,7 @@ static void test_resizes(void **state)
 
 int main(void)
 {
+    hands.kernels = pl_kernels_get(NULL, NULL);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_pictures),
         cmocka_unit_test(test_clips),

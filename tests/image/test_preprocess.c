@@ -22,7 +22,7 @@ static void check_preprocess(char **words, size_t count, void *context)
     pl_image image = synthetic_image(number(words[1]), number(words[2]));
     float *pixels = malloc(bytes);
     assert_non_null(pixels);
-    assert_int_equal(pl_preprocess(&image, side, &options, pixels, NULL), PALI_OK);
+    assert_int_equal(pl_preprocess(&image, side, &options, hands_of(NULL), pixels, NULL), PALI_OK);
     if (crc32_of(pixels, bytes) != (uint32_t)strtoul(words[5], NULL, 16))
         fail_msg("%s x %s to %zu by %s: values differ", words[1], words[2], side, words[4]);
     free(pixels);
@@ -43,7 +43,7 @@ static float map_value(unsigned char value, pl_preprocess_kind kind)
     const pl_image image = {.width = 1, .height = 1, .rgb = rgb};
     const pl_preprocess_options options = {.kind = kind, .filter = PL_FILTER_BICUBIC};
     float pixel[3];
-    assert_int_equal(pl_preprocess(&image, 1, &options, pixel, NULL), PALI_OK);
+    assert_int_equal(pl_preprocess(&image, 1, &options, hands_of(NULL), pixel, NULL), PALI_OK);
     assert_true(pixel[0] == pixel[1] && pixel[1] == pixel[2]);
     return pixel[0];
 }
@@ -109,7 +109,7 @@ static void test_video(void **state)
     for (size_t i = 0; i < FRAMES; i++) {
         float pixels[SAMPLES];
         assert_int_equal(pl_video_frame(i, 3), expected[i]);
-        assert_int_equal(pl_preprocess(&images[pl_video_frame(i, 3)], SIDE, &options, pixels, NULL), PALI_OK);
+        assert_int_equal(pl_preprocess(&images[pl_video_frame(i, 3)], SIDE, &options, hands_of(NULL), pixels, NULL), PALI_OK);
         for (size_t s = 0; s < SAMPLES; s++)
             assert_true(pixels[s] == map_value((unsigned char)(50 * expected[i]), PL_PREPROCESS_VIDEO));
     }

@@ -63,8 +63,9 @@ static void compare_pixels(const pl_tensor_file *file, const pl_config *config)
     const size_t side = config->vision.image_size, area = side * side;
     const float *golden = golden_values(file, "pixels", &count);
     float *pixels = malloc(3 * area * sizeof *pixels);
+    const pl_hands hands = {.kernels = pl_kernels_get(NULL, NULL)};
     expect_ok(pl_image_open(TINY "a.png", &image, &err), &err);
-    expect_ok(pl_preprocess(&image, side, &config->preprocess, pixels, &err), &err);
+    expect_ok(pl_preprocess(&image, side, &config->preprocess, &hands, pixels, &err), &err);
     assert_int_equal(count, 3 * area);
     for (size_t i = 0; i < area; i++)
         for (size_t c = 0; c < 3; c++)

@@ -295,4 +295,5 @@ static inline void vf_load_columns(const unsigned char *p, size_t stride, vf x[V
 void pl_fill_avx2(pl_kernels *k)
 {
     fill_simd(k);
+    pl_fill_pixels_avx2(k);
 }
