@@ -111,7 +111,7 @@ char *pali_convert(const char *source, const char *target, const pali_convert_op
         status = pl_need(target, "pali_convert", "target", err);
     if (status != PALI_OK)
         return NULL;
-    pl_save_options save = {.force = o.force, .progress = o.progress, .progress_context = o.progress_context, .stop = o.stop, .stop_context = o.stop_context};
+    pl_save_options save = {.force = o.force, .own_tokenizer = o.tokenizer != NULL, .progress = o.progress, .progress_context = o.progress_context, .stop = o.stop, .stop_context = o.stop_context};
     pl_save_report report = {0};
     status = choose_format(o.format, target, &save.container, err);
     if (status == PALI_OK)

@@ -9,8 +9,11 @@
 #include "model/recast.h"
 #include "model/turn.h"
 
+#include <dirent.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 enum { PIECE = 8 << 20 }; /* bytes of rows converted at a time, about */
 
@@ -105,10 +108,41 @@ pali_status pl_item_turned(pl_saving *saving, const pl_item *item, void *slice, 
     if (status == PALI_OK) {
         pl_source order = item->order;
         order.form = item->weight->form;
+        order.heads = item->order.rows / saving->model->config.text.head_dim; /* of PL_NPZ_HEADS */
         pl_turn_back(&order, pl_dtype_bytes(item->saved.dtype), matrix, slice, saving->options->pool);
     }
     free(matrix);
     return status;
+}
+
+static pali_status check_parent(const char *path, pali_error *err)
+{
+    size_t length = strlen(path);
+    while (length > 1 && path[length - 1] == '/')
+        length--;
+    while (length > 0 && path[length - 1] != '/')
+        length--;
+    char *parent = length ? pl_strndup(path, length, err) : pl_strdup(".", err);
+    if (!parent)
+        return PALI_MEMORY;
+    pali_status status = PALI_OK;
+    if (!pl_is_folder(parent))
+        status = pl_fail(err, PALI_USAGE, "%s: folder %s is missing, expected one to write to", path, parent);
+    else if (access(parent, W_OK) != 0)
+        status = pl_fail(err, PALI_USAGE, "%s: folder %s cannot be written", path, parent);
+    free(parent);
+    return status;
+}
+
+static bool is_empty(const char *path)
+{
+    DIR *entries = opendir(path);
+    size_t count = 0;
+    while (entries && readdir(entries))
+        count++;
+    if (entries)
+        closedir(entries);
+    return count <= 2; /* . and .. */
 }
 
 /* What stands at the target's path must be allowed to go, and its folder must be there. */
@@ -117,12 +151,12 @@ static pali_status check_target(const char *path, const pl_save_options *options
     struct stat info;
     const bool folder = options->container == PL_CONTAINER_SAFETENSORS;
     if (stat(path, &info) != 0)
-        return PALI_OK;
+        return check_parent(path, err);
     if (folder ? !S_ISDIR(info.st_mode) : !S_ISREG(info.st_mode))
         return pl_fail(err, PALI_USAGE, "%s: found %s, expected a name that is free or of a %s", path, S_ISDIR(info.st_mode) ? "a folder" : S_ISREG(info.st_mode) ? "a file" : "a special file",
                        folder ? "folder" : "file");
-    if (!folder && !options->force)
-        return pl_fail(err, PALI_USAGE, "%s: found a file of that name, expected none (--force replaces it)", path);
+    if (!options->force && (!folder || !is_empty(path)))
+        return pl_fail(err, PALI_USAGE, "%s: found a %s of that name, expected none (--force replaces it)", path, folder ? "folder with files" : "file");
     return PALI_OK;
 }
 

@@ -14,6 +14,7 @@ typedef struct pl_save_options {
     pl_dtype vision, language, embedding, head; /* types of matrices; PL_DTYPE_COUNT: as they are, as far as the format has it */
     pl_save_layout layout;  /* of the quantised and bf16 matrices of a GGUF */
     bool force;             /* replace what is there */
+    bool own_tokenizer;     /* the tokenizer was named: the source's files of one are not taken over */
     pl_pool *pool;
     void (*progress)(void *context, uint64_t done, uint64_t total); /* bytes of weights */
     void *progress_context;
@@ -29,8 +30,7 @@ typedef struct pl_save_report {
 /*
  * Saves a model that was opened with `outline` as a file or folder `path`: all
  * of it, or nothing. Adapters are merged: W + scale * B A in f32, then rounded.
- * `source` is where it came from, a folder whose tokenizer and configuration
- * files are taken over where the format has them.
+ * From folder to folder, tokenizer and configuration files are taken over.
  */
 pali_status pl_paligemma_save(pl_paligemma *model, const char *path, const pl_save_options *options, pl_save_report *report, pali_error *err);
 

@@ -1,0 +1,14 @@
+/* The JSON files of a Hugging Face folder, for a model that is saved as one. Each is new, released with free(). */
+#ifndef PL_MODEL_SAVE_CONFIG_H
+#define PL_MODEL_SAVE_CONFIG_H
+
+#include "model/save_items.h"
+
+/* config.json: the source's own with what saving changes, or one made of the configuration. */
+char *pl_config_json(const pl_saving *saving, pali_error *err);
+
+char *pl_preprocessor_json(const pl_config *config, pali_error *err);
+char *pl_generation_json(const pl_tokenizer *tokenizer, pali_error *err);
+char *pl_tokenizer_config_json(const pl_tokenizer *tokenizer, pali_error *err);
+
+#endif
