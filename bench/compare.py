@@ -25,6 +25,17 @@ def rows(report, with_levels):
     return {(row["stage"], row["batch"], row["level"] if with_levels else None): row for row in report["stages"]}
 
 
+def rates(ceilings, prefix=""):
+    """What all threads reach, by name, of nested objects."""
+    found = {}
+    for name, value in ceilings.items():
+        if "all" in value:
+            found[prefix + name] = value["all"]
+        else:
+            found.update(rates(value, prefix + name + " "))
+    return found
+
+
 def spread(row):
     return (row["high"] - row["low"]) / 2 / row["seconds"]
 
@@ -37,10 +48,10 @@ def main():
         if before.get(field) != after.get(field):
             print(f"note: {field}: {before.get(field)} before, {after.get(field)} after")
     print(f"{'':34} {'before':>12} {'after':>12}  faster")
-    for name, old in before["ceilings"].items():
-        new = after["ceilings"].get(name)
-        if new:
-            print(f"{name:34} {old['all'] / 1e9:10.1f} G {new['all'] / 1e9:10.1f} G  {new['all'] / old['all']:.2f} x")
+    new_rates = rates(after["ceilings"])
+    for name, old in rates(before["ceilings"]).items():
+        if name in new_rates:
+            print(f"{name:34} {old / 1e9:10.1f} G {new_rates[name] / 1e9:10.1f} G  {new_rates[name] / old:.2f} x")
     with_levels = len(levels) > 1 or len(more_levels) > 1
     new_rows = rows(after, with_levels)
     for (stage, batch, level), old in rows(before, with_levels).items():

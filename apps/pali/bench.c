@@ -115,9 +115,9 @@ static int read_type(const settings *given, bench *b)
     if (!given->type || given->model)
         return 0;
     for (b->type = 0; b->type < PL_DTYPE_COUNT; b->type++)
-        if (pl_dtype_is_float(b->type) && strcmp(pl_dtype_name(b->type), given->type) == 0)
+        if ((pl_dtype_is_float(b->type) || pl_dtype_is_tiled(b->type)) && strcmp(pl_dtype_name(b->type), given->type) == 0)
             return 0;
-    return fail_usage(&bench_command, "--type: found '%s', expected a type of weights, such as f32, bf16, q8_0 or q4_0", given->type);
+    return fail_usage(&bench_command, "--type: found '%s', expected a type of weights, such as f32, bf16, q8_0, q4_0 or q4_0_tiles", given->type);
 }
 
 static int read_settings(const settings *given, bench *b)
@@ -130,6 +130,10 @@ static int read_settings(const settings *given, bench *b)
     b->name = given->model ? given->model : given->shape ? given->shape : DEFAULT_SHAPE;
     b->seconds = given->seconds > 0 ? given->seconds : default_seconds;
     b->prompt_tokens = given->prompt_tokens ? (size_t)given->prompt_tokens : DEFAULT_PROMPT;
+    if (given->kv_cache)
+        b->cache_type = strcmp(given->kv_cache, "bf16") == 0 ? PL_BF16 : strcmp(given->kv_cache, "q8_0") == 0 ? PL_Q8_0 : PL_F32;
+    if (given->activations)
+        b->activations = strcmp(given->activations, "f32") == 0 ? PL_ACTIVATIONS_F32 : strcmp(given->activations, "int8") == 0 ? PL_ACTIVATIONS_INT8 : PL_ACTIVATIONS_AUTO;
     int code = read_stages(given, b);
     if (!code)
         code = read_batches(given, b);
@@ -191,22 +195,19 @@ static pali_status open_model(bench *b, bench_row *row, pali_error *err)
         b->model = pl_paligemma_random(&b->config, b->type, b->pool, err);
         status = b->model ? PALI_OK : pl_status_of(err, PALI_MEMORY);
     }
-    b->engine = (pl_engine){.model = b->model, .pool = b->pool, .kernels = pl_kernels_get(NULL, err)};
-    return status == PALI_OK && !b->engine.kernels ? pl_status_of(err, PALI_USAGE) : status;
+    if (status == PALI_OK && !pl_kv_cache_type_fits(b->cache_type, b->config.text.head_dim))
+        return pl_fail(err, PALI_USAGE, "--kv-cache: found %s for heads of %zu values", pl_dtype_name(b->cache_type), b->config.text.head_dim);
+    b->engine = (pl_engine){.model = b->model, .pool = b->pool, .activations = b->activations, .cache_type = b->cache_type};
+    return status;
 }
 
 /* ---- The command ------------------------------------------------------ */
 
-/* The stages that compute, with the best kernels or with those of each level; `ref` defines what is right and is not made for speed. */
 static pali_status compute_levels(bench *b, pali_error *err)
 {
-    if (!b->given->levels)
-        return bench_compute(b, err);
     pali_status status = PALI_OK;
-    for (const char *const *level = pl_kernel_levels(); status == PALI_OK && *level; level++) {
-        if (strcmp(*level, "ref") == 0)
-            continue;
-        b->engine.kernels = pl_kernels_get(*level, err);
+    for (b->level = 0; status == PALI_OK && b->level < b->level_count; b->level++) {
+        b->engine.kernels = b->levels[b->level];
         status = bench_compute(b, err);
     }
     return status;
@@ -217,8 +218,10 @@ static pali_status measure(bench *b, pali_error *err)
     bench_row loading = {.stage = BENCH_LOAD, .batch = 1};
     bench_report_begin(b);
     pali_status status = b->wanted[BENCH_CEILINGS] ? bench_measure_memory(b, err) : PALI_OK;
-    if (status == PALI_OK && b->wanted[BENCH_CEILINGS])
+    if (status == PALI_OK && b->wanted[BENCH_CEILINGS]) {
+        bench_measure_units(b);
         bench_report_ceilings(b);
+    }
     if (status == PALI_OK)
         status = open_model(b, &loading, err);
     if (status == PALI_OK)
@@ -234,10 +237,29 @@ static pali_status measure(bench *b, pali_error *err)
     return status == PALI_OK ? compute_levels(b, err) : status;
 }
 
+/*
+ * The best level, or all up to it. `ref` is left out: it says what is right and
+ * is not made for speed.
+ */
+static pali_status choose_levels(bench *b, pali_error *err)
+{
+    const pl_kernels *const best = pl_kernels_get(NULL, err); /* PALI_CPU may name none */
+    if (!best)
+        return pl_status_of(err, PALI_USAGE);
+    const char *const *level = pl_kernel_levels();
+    for (; b->given->levels && strcmp(*level, best->level) != 0; level++)
+        if (strcmp(*level, "ref") != 0 && b->level_count + 1 < BENCH_MOST_LEVELS)
+            b->levels[b->level_count++] = pl_kernels_get(*level, NULL);
+    b->levels[b->level_count++] = best;
+    return PALI_OK;
+}
+
 /* Everything between the settings and the report. */
 static int prepare(bench *b)
 {
     pali_error err = {0};
+    if (choose_levels(b, &err) != PALI_OK)
+        return fail_error(&err);
     pl_machine machine;
     char line[160];
     pl_machine_read("", &machine);
@@ -279,6 +301,8 @@ static const option own_options[] = {
     {"model", 'm', OPTION_TEXT, offsetof(settings, model), "MODEL", 0, 0, "measure these weights: folder, file, hub name or nano"},
     {"shape", 0, OPTION_TEXT, offsetof(settings, shape), "SHAPE", 0, 0, "random weights of this shape (" DEFAULT_SHAPE ")"},
     {"type", 0, OPTION_TEXT, offsetof(settings, type), "T", 0, 0, "type of the random weights (bf16), or convert MODEL"},
+    {"activations", 0, OPTION_CHOICE, offsetof(settings, activations), "auto|f32|int8", 0, 0, "what products take; f32: exact, slower"},
+    {"kv-cache", 0, OPTION_CHOICE, offsetof(settings, kv_cache), "f32|bf16|q8_0", 0, 0, "type of the keys and values that are kept"},
     {"threads", 't', OPTION_COUNT, offsetof(settings, threads), "N", 1, MOST_THREADS, "threads (one a core, or PALI_THREADS)"},
     {"pin", 0, OPTION_FLAG, offsetof(settings, pin), NULL, 0, 0, "hold each thread on a core of its own"},
     {"stage", 0, OPTION_TEXT, offsetof(settings, stage), "NAME,...", 0, 0, "these stages only"},

@@ -31,17 +31,16 @@ typedef enum bench_stage {
 
 const char *bench_stage_name(bench_stage stage);
 
-/* What the hardware gives, X(NAME, "name in the JSON", "as a person reads it"): bytes or operations a second. */
-#define BENCH_CEILING_LIST(X)                                  \
+/* What the hardware gives: bytes a second from memory, and operations a second of each kernel level. */
+#define BENCH_MEMORY_LIST(X)                                    \
     X(LARGE_PAGES, "memory_large_pages", "memory, large pages") \
     X(MAPPED, "memory_mapped_file", "memory, mapped file")
+#define BENCH_UNIT_LIST(X) X(F32, "f32", peak_f32) X(BF16, "bf16", peak_bf16) X(INT8, "int8", peak_i8)
 
-typedef enum bench_ceiling {
-#define BENCH_CEILING_ENUM(name, text, words) BENCH_##name,
-    BENCH_CEILING_LIST(BENCH_CEILING_ENUM)
-#undef BENCH_CEILING_ENUM
-    BENCH_CEILING_COUNT
-} bench_ceiling;
+#define BENCH_ENUM(name, ...) BENCH_##name,
+typedef enum bench_memory { BENCH_MEMORY_LIST(BENCH_ENUM) BENCH_MEMORY_COUNT } bench_memory;
+typedef enum bench_unit { BENCH_UNIT_LIST(BENCH_ENUM) BENCH_UNIT_COUNT } bench_unit;
+#undef BENCH_ENUM
 
 /* A second's worth on one thread and on all; 0: not measured. */
 typedef struct bench_rate {
@@ -72,6 +71,8 @@ typedef struct bench_picture {
     size_t size;
 } bench_picture;
 
+enum { BENCH_MOST_LEVELS = 16 };
+
 typedef struct bench {
     const settings *given;
     /* what is asked for */
@@ -80,16 +81,21 @@ typedef struct bench {
     size_t prompt_tokens;
     double seconds; /* for each stage */
     pl_dtype type;  /* of random weights */
+    pl_activations activations;
+    pl_dtype cache_type; /* of keys and values */
     /* what it is measured on */
     const char *name; /* of the model or the shape */
     char *path;       /* of the model, owned; NULL for a shape */
     pl_config config;
     pl_pool *pool;
-    pl_engine engine;    /* of the level that is being measured */
+    const pl_kernels *levels[BENCH_MOST_LEVELS]; /* [level_count] that are measured, weakest first */
+    size_t level_count, level; /* level: the one that engine has now */
+    pl_engine engine;
     pl_paligemma *model; /* NULL while no stage needs it */
     bench_picture picture;
     /* what came out */
-    bench_rate ceilings[BENCH_CEILING_COUNT];
+    bench_rate memory[BENCH_MEMORY_COUNT];
+    bench_rate units[BENCH_MOST_LEVELS][BENCH_UNIT_COUNT];
     json_t *report;      /* NULL: a table as the rows come */
 } bench;
 
@@ -104,6 +110,9 @@ pali_status bench_measure(const bench *b, bench_fn *run, void *context, bench_ti
 
 /* Memory read by one thread and by all; a ceiling that cannot be measured stays 0. */
 pali_status bench_measure_memory(bench *b, pali_error *err);
+
+/* What the units of each level compute out of registers; one that a level lacks is 0. */
+void bench_measure_units(bench *b);
 
 /* ---- bench_picture.c */
 
@@ -122,7 +131,10 @@ uint64_t bench_compute_bytes(const bench *b);
 
 /* ---- bench_work.c */
 
-/* What a stage must read and compute: sets bytes, operations and floor of a row. */
+/* Of a position's keys and values in all layers. */
+size_t bench_position_bytes(const bench *b);
+
+/* What a stage must read and compute: added to bytes, operations and floor of a row. */
 void bench_count_vision(const bench *b, bench_row *row);
 void bench_count_prefill(const bench *b, bench_row *row);
 void bench_count_decode(const bench *b, size_t positions, bench_row *row);

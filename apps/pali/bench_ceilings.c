@@ -1,7 +1,8 @@
 /*
  * pali bench: how fast this machine reads memory, with the access pattern of a
- * matrix-vector product: a few long streams for each thread, prefetched. How
- * many streams and how far ahead suits a processor is tried out.
+ * matrix-vector product: a few long streams for each thread, prefetched (how
+ * many streams and how far ahead suits a processor is tried out), and how fast
+ * its units multiply what lies in registers.
  */
 #include "bench.h"
 
@@ -16,7 +17,8 @@ enum {
     MOST_STREAMS = 8,
     REPEATS = 5,
     LARGE_PAGE = 2 << 20,
-    LEAST_BYTES = 64 << 20
+    LEAST_BYTES = 64 << 20,
+    MOST_THREADS = 4096 /* that --threads takes */
 };
 static const size_t area_bytes = (size_t)1 << 30; /* many times any cache; less where there is less time or memory */
 
@@ -94,7 +96,7 @@ static pali_status measure_large_pages(bench *b, size_t bytes, pali_error *err)
     madvise(data, bytes, MADV_HUGEPAGE);
 #endif
     memset(data, 0x5a, bytes);
-    b->ceilings[BENCH_LARGE_PAGES] = measure_area(b, data, bytes);
+    b->memory[BENCH_LARGE_PAGES] = measure_area(b, data, bytes);
     free(data);
     return PALI_OK;
 }
@@ -126,7 +128,7 @@ static void measure_mapped(bench *b, size_t bytes)
         return;
     void *const data = mmap(NULL, bytes, PROT_READ, MAP_PRIVATE, file, 0);
     if (data != MAP_FAILED) {
-        b->ceilings[BENCH_MAPPED] = measure_area(b, data, bytes);
+        b->memory[BENCH_MAPPED] = measure_area(b, data, bytes);
         munmap(data, bytes);
     }
     close(file);
@@ -142,4 +144,57 @@ pali_status bench_measure_memory(bench *b, pali_error *err)
     if (status == PALI_OK)
         measure_mapped(b, bytes);
     return status;
+}
+
+typedef struct counting {
+    pl_peak_fn *peak;
+    size_t steps;
+    double *operations; /* [tasks] */
+} counting;
+
+static void count_operations(void *context, size_t task, size_t thread)
+{
+    (void)thread;
+    const counting *const c = context;
+    float sink = 1;
+    c->operations[task] = c->peak(c->steps, &sink);
+}
+
+/* The best rate of several short runs, one task a thread. */
+static double unit_rate(pl_pool *pool, pl_peak_fn *peak)
+{
+    static double operations[MOST_THREADS];
+    static const double run_seconds = 0.02;
+    const size_t tasks = pl_pool_threads(pool);
+    counting c = {.peak = peak, .steps = 1024, .operations = operations};
+    double best = 0;
+    for (size_t repeat = 0; repeat < REPEATS;) {
+        const double start = pl_now();
+        pl_pool_run(pool, tasks, count_operations, &c);
+        const double time = pl_now() - start;
+        double sum = 0;
+        for (size_t i = 0; i < tasks; i++)
+            sum += operations[i];
+        if (sum <= 0) /* no such unit */
+            return 0;
+        best = sum / time > best ? sum / time : best;
+        if (time < run_seconds)
+            c.steps *= 2;
+        else
+            repeat++;
+    }
+    return best;
+}
+
+void bench_measure_units(bench *b)
+{
+    for (size_t i = 0; i < b->level_count; i++) {
+        pl_peak_fn *const peaks[BENCH_UNIT_COUNT] = {
+#define PEAK(name, text, kernel) [BENCH_##name] = b->levels[i]->kernel,
+            BENCH_UNIT_LIST(PEAK)
+#undef PEAK
+        };
+        for (size_t u = 0; u < BENCH_UNIT_COUNT; u++)
+            b->units[i][u] = (bench_rate){.one = unit_rate(NULL, peaks[u]), .all = unit_rate(b->pool, peaks[u])};
+    }
 }

@@ -40,6 +40,7 @@ static void choose(pl_context *ctx, pass *p, pl_rows last)
 
 static void encode(pl_context *ctx, pass *p)
 {
+    ctx->regime = PL_REGIME_PREFILL;
     pl_paligemma_encode(ctx, p->b->model, p->pixels, p->picture);
 }
 
@@ -53,7 +54,9 @@ static void prefill(pl_context *ctx, pass *p)
     if (!pl_dry(ctx))
         memcpy(x.data, p->picture.data, tokens * width * sizeof(float));
     pl_gemma_embed(ctx, gemma, p->ids, pl_rows_view(x, tokens, rows - tokens));
+    ctx->regime = PL_REGIME_PREFILL;
     pl_gemma_forward_inplace(ctx, gemma, x, p->segments, 1, hidden);
+    ctx->regime = PL_REGIME_DECODE;
     choose(ctx, p, pl_rows_view(hidden, rows - 1, 1));
 }
 
@@ -67,6 +70,7 @@ static void decode(pl_context *ctx, pass *p)
         pl_kv_cache_advance(&p->caches[i], p->positions);
         p->segments[i] = (pl_segment){.cache = &p->caches[i], .rows = 1, .prefix = p->positions};
     }
+    ctx->regime = PL_REGIME_DECODE;
     pl_gemma_embed(ctx, gemma, p->ids, x);
     pl_gemma_forward_inplace(ctx, gemma, x, p->segments, p->batch, hidden);
     choose(ctx, p, hidden);
@@ -149,7 +153,7 @@ static pali_status pass_init(pass *p, pali_error *err)
         p->pixels[i] = (float)(i * 7919 % 255) / 127 - 1;
     pali_status status = PALI_OK;
     for (size_t i = 0; i < p->batch; i++) {
-        pl_kv_cache_init(&p->caches[i], text->layers, text->kv_heads * text->head_dim, PL_F32);
+        pl_kv_cache_init(&p->caches[i], text->layers, text->kv_heads * text->head_dim, b->cache_type);
         if (status == PALI_OK)
             status = pl_kv_cache_reserve(&p->caches[i], p->positions + 1, err);
     }
@@ -210,7 +214,6 @@ uint64_t bench_compute_bytes(const bench *b)
 {
     const pl_siglip_config *const vision = &b->config.vision;
     const pl_gemma_config *const text = &b->config.text;
-    const pl_kv_cache cache = {.layers = text->layers, .width = text->kv_heads * text->head_dim};
     const size_t tokens = pl_siglip_tokens(vision), positions = tokens + b->prompt_tokens + 1;
     size_t batch = 1;
     for (size_t i = 0; b->wanted[BENCH_DECODE] && i < b->batch_count; i++)
@@ -218,5 +221,5 @@ uint64_t bench_compute_bytes(const bench *b)
     /* Rows that live at a time in a block of the tower and in a layer of the decoder. */
     const size_t tower = tokens * (8 * vision->width + 2 * vision->mlp + text->width);
     const size_t decoder = positions * (5 * text->width + 4 * text->heads * text->head_dim) + pl_min(positions, 1024) * 2 * text->mlp;
-    return (uint64_t)batch * (positions * pl_kv_cache_position_bytes(&cache) + 2 * text->vocabulary * sizeof(float)) + pl_max(tower, decoder) * sizeof(float);
+    return (uint64_t)batch * (positions * bench_position_bytes(b) + 2 * text->vocabulary * sizeof(float)) + pl_max(tower, decoder) * sizeof(float);
 }

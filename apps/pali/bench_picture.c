@@ -148,8 +148,8 @@ static pali_status bench_resize(bench *b, decoding *d, pali_error *err)
     free(d->pixels);
     if (status != PALI_OK)
         return status;
-    if (b->ceilings[BENCH_LARGE_PAGES].all > 0)
-        row.floor = row.bytes / b->ceilings[BENCH_LARGE_PAGES].all;
+    if (b->memory[BENCH_LARGE_PAGES].all > 0)
+        row.floor = row.bytes / b->memory[BENCH_LARGE_PAGES].all;
     bench_report_row(b, &row);
     return PALI_OK;
 }

@@ -8,10 +8,15 @@
 
 static const struct {
     const char *key, *words;
-} ceilings[BENCH_CEILING_COUNT] = {
-#define CEILING_ROW(name, text, words) {text, words},
-    BENCH_CEILING_LIST(CEILING_ROW)
-#undef CEILING_ROW
+} memories[BENCH_MEMORY_COUNT] = {
+#define MEMORY_ROW(name, text, words) {text, words},
+    BENCH_MEMORY_LIST(MEMORY_ROW)
+#undef MEMORY_ROW
+};
+static const char *const units[BENCH_UNIT_COUNT] = {
+#define UNIT_NAME(name, text, kernel) text,
+    BENCH_UNIT_LIST(UNIT_NAME)
+#undef UNIT_NAME
 };
 
 /* What is told of a stage's speed. */
@@ -64,20 +69,44 @@ void bench_report_begin(bench *b)
     json_object_set_new(b->report, "stages", json_array());
 }
 
+static void print_rate(const char *name, bench_rate r, const char *unit)
+{
+    if (r.all > 0)
+        printf("  %-28s %9.1f %-8s %9.1f %s\n", name, r.one / 1e9, unit, r.all / 1e9, unit);
+}
+
+static void print_ceilings(const bench *b)
+{
+    printf("\n  %-28s %9s %8s %9s\n", "ceiling", "1 thread", "", "all");
+    for (size_t i = 0; i < BENCH_MEMORY_COUNT; i++)
+        print_rate(memories[i].words, b->memory[i], "GB/s");
+    for (size_t i = 0; i < b->level_count; i++)
+        for (size_t u = 0; u < BENCH_UNIT_COUNT; u++) {
+            char name[64];
+            snprintf(name, sizeof name, "%s products, %s", units[u], b->levels[i]->level);
+            print_rate(name, b->units[i][u], u == BENCH_INT8 ? "GOP/s" : "GFLOP/s");
+        }
+    fflush(stdout);
+}
+
 void bench_report_ceilings(bench *b)
 {
-    if (!b->report)
-        printf("\n  %-24s %14s %14s\n", "ceiling", "1 thread", "all threads");
-    for (size_t i = 0; i < BENCH_CEILING_COUNT; i++) {
-        const bench_rate r = b->ceilings[i];
-        if (b->report && r.all > 0)
-            json_object_set_new(json_object_get(b->report, "ceilings"), ceilings[i].key, rate_json(r));
-        else if (!b->report && r.all > 0)
-            printf("  %-24s %9.1f GB/s %9.1f GB/s\n", ceilings[i].words, r.one / 1e9, r.all / 1e9);
-        else if (!b->report)
-            printf("  %-24s %14s %14s\n", ceilings[i].words, "-", "-");
+    if (!b->report) {
+        print_ceilings(b);
+        return;
     }
-    fflush(stdout);
+    json_t *const ceilings = json_object_get(b->report, "ceilings"), *const products = json_object();
+    for (size_t i = 0; i < BENCH_MEMORY_COUNT; i++)
+        if (b->memory[i].all > 0)
+            json_object_set_new(ceilings, memories[i].key, rate_json(b->memory[i]));
+    for (size_t i = 0; i < b->level_count; i++) {
+        json_t *const level = json_object();
+        for (size_t u = 0; u < BENCH_UNIT_COUNT; u++)
+            if (b->units[i][u].all > 0)
+                json_object_set_new(level, units[u], rate_json(b->units[i][u]));
+        json_object_set_new(products, b->levels[i]->level, level);
+    }
+    json_object_set_new(ceilings, "products", products);
 }
 
 void bench_report_model(bench *b)
@@ -85,12 +114,14 @@ void bench_report_model(bench *b)
     const pl_paligemma *const model = b->model;
     const char *const weights = !model ? "" : model->checkpoint ? "file" : "random";
     const char *const type = model ? pl_dtype_name(model->gemma.layers[0].gate.weight.dtype) : "";
+    static const char *const activations[] = {"auto", "f32", "int8"};
     if (b->report) {
         json_object_set_new(b->report, "model", json_text(b->name));
         if (!model)
             return;
         json_object_set_new(b->report, "weights", json_string(weights));
         json_object_set_new(b->report, "type", json_string(type));
+        json_object_set_new(b->report, "activations", json_string(activations[b->engine.activations]));
         json_object_set_new(b->report, "weight_bytes", json_integer((json_int_t)model->weight_bytes));
         return;
     }

@@ -5,6 +5,8 @@
  */
 #include "bench.h"
 
+#include <math.h>
+
 /* Bytes of a part's weights, but for tables of which only a few rows are read. */
 static double part_bytes(const pl_paligemma *model, pl_part part)
 {
@@ -29,6 +31,14 @@ static double language_bytes(const pl_paligemma *model)
     return part_bytes(model, PL_PART_TEXT_LAYER) + part_bytes(model, PL_PART_TEXT) + (double)head;
 }
 
+size_t bench_position_bytes(const bench *b)
+{
+    const pl_gemma_config *const c = &b->config.text;
+    pl_kv_cache cache;
+    pl_kv_cache_init(&cache, c->layers, c->kv_heads * c->head_dim, b->cache_type);
+    return pl_kv_cache_position_bytes(&cache);
+}
+
 /* Multiply-adds of one row in all decoder layers, attention left out. */
 static double layers_work(const pl_gemma_config *c)
 {
@@ -42,13 +52,33 @@ static double attention_work(const pl_gemma_config *c, double rows, double posit
     return (double)c->layers * 2 * rows * positions * (double)(c->heads * c->head_dim);
 }
 
-static void set_floor(const bench *b, bench_row *row)
+/* Operations a second of the fastest unit that may serve a product with weights of that type. */
+static double products_rate(const bench *b, pl_dtype type, bool few_rows)
 {
-    const double memory = b->ceilings[b->model->checkpoint ? BENCH_MAPPED : BENCH_LARGE_PAGES].all;
-    if (memory <= 0)
+    const pl_activations activations = b->engine.activations;
+    const bool has_codes = pl_dtype_bytes(type) < 2 * pl_dtype_block(type) * pl_dtype_rows(type); /* 8 bits or fewer */
+    const bench_rate *const units = b->units[b->level];
+    double best = units[BENCH_F32].all;
+    if (activations != PL_ACTIVATIONS_F32)
+        best = fmax(best, units[BENCH_BF16].all);
+    if (activations != PL_ACTIVATIONS_F32 && has_codes && few_rows) /* two planes of activations */
+        best = fmax(best, units[BENCH_INT8].all / 2);
+    if (activations == PL_ACTIVATIONS_INT8 && has_codes && !few_rows)
+        best = fmax(best, units[BENCH_INT8].all);
+    return best;
+}
+
+/* Adds work to a row: it takes no less than reading its bytes, nor than its operations. */
+static void add_work(const bench *b, double operations, double bytes, pl_dtype type, bench_row *row)
+{
+    const double memory = b->memory[b->model->checkpoint ? BENCH_MAPPED : BENCH_LARGE_PAGES].all;
+    const double products = products_rate(b, type, row->stage == BENCH_DECODE);
+    row->operations += operations;
+    row->bytes += bytes;
+    if (memory <= 0 || products <= 0)
         return;
-    row->floor = row->bytes / memory;
-    row->bound = "memory";
+    row->floor += fmax(bytes / memory, operations / products);
+    row->bound = bytes / memory > operations / products ? "memory" : "products";
 }
 
 void bench_count_vision(const bench *b, bench_row *row)
@@ -56,26 +86,24 @@ void bench_count_vision(const bench *b, bench_row *row)
     const pl_siglip_config *const c = &b->config.vision;
     const double tokens = (double)pl_siglip_tokens(c), width = (double)c->width, patch = (double)(3 * c->patch * c->patch);
     const double block = tokens * (4 * width * width + 2 * width * (double)c->mlp) + 2 * tokens * tokens * width;
-    row->operations += 2 * (tokens * width * (patch + (double)b->config.text.width) + (double)c->layers * block);
-    row->bytes += part_bytes(b->model, PL_PART_VISION) + part_bytes(b->model, PL_PART_VISION_BLOCK) + part_bytes(b->model, PL_PART_PROJECTOR);
-    set_floor(b, row);
+    const double operations = 2 * (tokens * width * (patch + (double)b->config.text.width) + (double)c->layers * block);
+    const double bytes = part_bytes(b->model, PL_PART_VISION) + part_bytes(b->model, PL_PART_VISION_BLOCK) + part_bytes(b->model, PL_PART_PROJECTOR);
+    add_work(b, operations, bytes, b->model->siglip.blocks[0].fc1.weight.dtype, row);
 }
 
 void bench_count_prefill(const bench *b, bench_row *row)
 {
     const pl_gemma_config *const c = &b->config.text;
     const double rows = (double)(pl_siglip_tokens(&b->config.vision) + b->prompt_tokens);
-    row->operations += 2 * (rows * layers_work(c) + attention_work(c, rows, rows) + (double)(c->vocabulary * c->width));
-    row->bytes += language_bytes(b->model);
-    set_floor(b, row);
+    const double operations = 2 * (rows * layers_work(c) + attention_work(c, rows, rows) + (double)(c->vocabulary * c->width));
+    add_work(b, operations, language_bytes(b->model), b->model->gemma.layers[0].gate.weight.dtype, row);
 }
 
 void bench_count_decode(const bench *b, size_t positions, bench_row *row)
 {
     const pl_gemma_config *const c = &b->config.text;
-    const pl_kv_cache cache = {.layers = c->layers, .width = c->kv_heads * c->head_dim};
     const double batch = (double)row->batch;
-    row->operations += 2 * (batch * (layers_work(c) + (double)(c->vocabulary * c->width)) + attention_work(c, batch, (double)positions));
-    row->bytes += language_bytes(b->model) + batch * (double)(positions * pl_kv_cache_position_bytes(&cache));
-    set_floor(b, row);
+    const double operations = 2 * (batch * (layers_work(c) + (double)(c->vocabulary * c->width)) + attention_work(c, batch, (double)positions));
+    const double bytes = language_bytes(b->model) + batch * (double)(positions * bench_position_bytes(b));
+    add_work(b, operations, bytes, b->model->gemma.layers[0].gate.weight.dtype, row);
 }

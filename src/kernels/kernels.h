@@ -102,6 +102,15 @@ typedef void pl_gemm_i8_fn(size_t m, size_t n, size_t k, const int8_t *a, size_t
 typedef void pl_skinny_i8_fn(size_t m, size_t rows, size_t k, const void *w, size_t row_bytes, const int8_t *planes, size_t stride, const float *x_scale, float *y,
                              size_t y_stride, bool accumulate);
 
+/* ---- Ceilings -------------------------------------------------------- */
+
+/*
+ * What a core computes at most: multiply-adds of one kind of number on registers alone, `steps` rounds of as
+ * many chains as keep the units busy. Returns the operations made, two for each multiply-add, or 0 where the
+ * level has no unit for that kind. *sink is read and written, so that nothing is left out.
+ */
+typedef double pl_peak_fn(size_t steps, float *sink);
+
 /* ---- Vectors --------------------------------------------------------- */
 
 /* y = (x - mean) / sqrt(variance + eps) * scale + bias, over n values. */
@@ -172,6 +181,7 @@ typedef void pl_resample_down_fn(size_t n, size_t taps, const int16_t *high, con
 #define PL_FLOAT_KERNEL_LIST(X)             \
     X(pl_pack_columns_fn, pack_columns)     \
     X(pl_gemm_fn, gemm)                     \
+    X(pl_peak_fn, peak_f32)                 \
     X(pl_layernorm_fn, layernorm)           \
     X(pl_rmsnorm_fn, rmsnorm)               \
     X(pl_gelu_fn, gelu)                     \
@@ -192,6 +202,8 @@ typedef void pl_resample_down_fn(size_t n, size_t taps, const int16_t *high, con
     X(pl_to_planes_fn, to_planes)                 \
     X(pl_pack_columns_bf16_fn, pack_columns_bf16) \
     X(pl_gemm_bf16_fn, gemm_bf16)                 \
+    X(pl_peak_fn, peak_bf16)                      \
+    X(pl_peak_fn, peak_i8)                        \
     X(pl_gemm_i8_fn, gemm_i8)
 
 #define PL_PIXEL_KERNEL_LIST(X)                 \

@@ -74,4 +74,32 @@ enum { PL_UNPACK_CHUNK = 256 };
 PL_WEIGHT_LIST(PL_REF_UNPACK)
 #undef PL_REF_UNPACK
 
+/*
+ * A pl_peak_fn: so many sums, each a vector of its own value x at the start; next is what one instruction of
+ * `products` multiply-adds makes of the sum s, total its value at the end. The file has UNROLL.
+ */
+#define PL_PEAK(name, sums, products, vector, start, next, total) \
+    static double name(size_t steps, float *sink)                 \
+    {                                                             \
+        vector sum[sums];                                         \
+        UNROLL                                                    \
+        for (size_t i = 0; i < (sums); i++) {                     \
+            const float x = *sink + (float)i;                     \
+            sum[i] = (start);                                     \
+        }                                                         \
+        for (size_t step = 0; step < steps; step++) {             \
+            UNROLL                                                \
+            for (size_t i = 0; i < (sums); i++) {                 \
+                const vector s = sum[i];                          \
+                sum[i] = (next);                                  \
+            }                                                     \
+        }                                                         \
+        UNROLL                                                    \
+        for (size_t i = 0; i < (sums); i++) {                     \
+            const vector s = sum[i];                              \
+            *sink += (float)(total);                              \
+        }                                                         \
+        return 2.0 * (sums) * (products) * (double)steps;         \
+    }
+
 #endif

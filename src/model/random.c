@@ -42,21 +42,33 @@ static double normal(uint64_t *state)
 }
 
 /*
- * Quantised types: where the f16 scales stand in a block, what the second (of
- * the minima) is as a multiple of the first so that the mean is 0, and the
- * deviation of the values when the first is 1 and all other bits are uniform.
+ * Quantised types: where the f16 scales stand in a block and how many, where a
+ * minimum does and what multiple of the scale makes the mean 0, and the
+ * deviation of the values when the scale is 1 and all other bits are uniform.
  */
 static const struct quantised {
     pl_dtype type;
-    size_t scale_at, minimum_at; /* minimum_at 0: none */
+    size_t scale_at, scales, minimum_at; /* minimum_at 0: none */
     double minimum, deviation;
 } quantised[] = {
-    {PL_Q8_0, 0, 0, 0, 73.9},
-    {PL_Q4_0, 0, 0, 0, 4.64},
-    {PL_Q4_K, 0, 2, 7.5, 258},
-    {PL_Q5_K, 0, 2, 15.5, 527},
-    {PL_Q6_K, 208, 0, 0, 1367},
+    {PL_Q8_0, 0, 1, 0, 0, 73.6},
+    {PL_Q4_0, 0, 1, 0, 0, 4.64},
+    {PL_Q4_K, 0, 1, 2, 7.5, 258},
+    {PL_Q5_K, 0, 1, 2, 15.5, 527},
+    {PL_Q6_K, 208, 1, 0, 0, 1364},
+    {PL_Q8_TILES, 0, 0, 0, 0, 73.6}, /* its scales stand apart, one for each row */
+    {PL_Q8_0_TILES, 0, 32, 0, 0, 73.6},
+    {PL_Q4_0_TILES, 0, 32, 0, 0, 4.64},
 };
+
+/* The row of that type, or NULL. */
+static const struct quantised *find_quantised(pl_dtype type)
+{
+    for (size_t i = 0; i < sizeof quantised / sizeof *quantised; i++)
+        if (quantised[i].type == type)
+            return &quantised[i];
+    return NULL;
+}
 
 static void put_f16(unsigned char *at, double value)
 {
@@ -67,34 +79,35 @@ static void put_f16(unsigned char *at, double value)
 static void make_quantised(const struct quantised *q, double deviation, uint64_t *state, unsigned char *blocks, size_t count)
 {
     const size_t size = pl_dtype_bytes(q->type);
-    for (size_t i = 0; i < size * count; i++)
-        blocks[i] = (unsigned char)(next_bits(state) >> 56);
-    for (size_t i = 0; i < count; i++) {
-        /* Integers reach one further down than up: alternating signs even that out. */
-        const double scale = (i % 2 ? -deviation : deviation) / q->deviation;
-        put_f16(blocks + i * size + q->scale_at, scale);
-        if (q->minimum_at)
-            put_f16(blocks + i * size + q->minimum_at, scale * q->minimum);
+    for (size_t i = 0; i < size * count; i++) {
+        const unsigned char bits = (unsigned char)(next_bits(state) >> 56);
+        blocks[i] = bits == 0x80 ? 0 : bits; /* int8 codes go from -127 to 127 */
     }
+    for (size_t i = 0; i < count; i++)
+        for (size_t s = 0; s < q->scales; s++) {
+            /* 4-bit codes reach one further down than up: alternating signs even that out. */
+            const double scale = ((i + s) % 2 ? -deviation : deviation) / q->deviation;
+            put_f16(blocks + i * size + q->scale_at + 2 * s, scale);
+            if (q->minimum_at)
+                put_f16(blocks + i * size + q->minimum_at, scale * q->minimum);
+        }
 }
 
-static void make_plain(pl_dtype type, double mean, double deviation, uint64_t *state, unsigned char *blocks, size_t count)
+/* n values of f32, f16 or bf16. */
+static void make_plain(pl_dtype type, double mean, double deviation, uint64_t *state, unsigned char *out, size_t n)
 {
-    const size_t size = pl_dtype_bytes(type);
-    for (size_t i = 0; i < count; i++) {
+    const size_t size = type == PL_F32 ? sizeof(float) : sizeof(uint16_t);
+    for (size_t i = 0; i < n; i++) {
         const float value = (float)(mean + deviation * normal(state));
-        const uint16_t bits = type == PL_BF16 ? pl_f32_to_bf16(value) : pl_f32_to_f16(value);
-        memcpy(blocks + i * size, type == PL_F32 ? (const void *)&value : &bits, size);
+        const uint16_t bits = type == PL_F16 ? pl_f32_to_f16(value) : pl_f32_to_bf16(value);
+        memcpy(out + i * size, type == PL_F32 ? (const void *)&value : &bits, size);
     }
 }
 
 pali_status pl_random_values_init(pl_random_values *values, pl_dtype type, double mean, double deviation, uint64_t seed, pali_error *err)
 {
-    const struct quantised *q = NULL;
-    for (size_t i = 0; i < sizeof quantised / sizeof *quantised; i++)
-        if (quantised[i].type == type)
-            q = &quantised[i];
-    if (!q && type != PL_F32 && type != PL_BF16 && type != PL_F16)
+    const struct quantised *q = find_quantised(type);
+    if (!q && type != PL_F32 && type != PL_BF16 && type != PL_F16 && type != PL_BF16_TILES)
         return pl_fail(err, PALI_USAGE, "type: found %s, of which no random weights can be made", pl_dtype_name(type));
     const size_t count = STRETCH / pl_dtype_bytes(type);
     *values = (pl_random_values){.type = type, .count = count, .blocks = pl_new_raw(count, pl_dtype_bytes(type), "random values", err)};
@@ -104,7 +117,7 @@ pali_status pl_random_values_init(pl_random_values *values, pl_dtype type, doubl
     if (q)
         make_quantised(q, deviation, &state, values->blocks, count);
     else
-        make_plain(type, mean, deviation, &state, values->blocks, count);
+        make_plain(type, mean, deviation, &state, values->blocks, count * pl_dtype_block(type) * pl_dtype_rows(type));
     return PALI_OK;
 }
 
@@ -143,6 +156,12 @@ pl_dtype pl_random_type(const pl_weight *weight, const pl_config *config, pl_dty
     return type;
 }
 
+/* Of the scales of rows that stand beside a weight. */
+static size_t scale_bytes(pl_dtype type, size_t rows)
+{
+    return type == PL_Q8_TILES ? rows * sizeof(float) : 0;
+}
+
 static bool has_weight(const pl_config *config, const pl_weight *weight)
 {
     return config->gemma2 || !weight->gemma2_only;
@@ -155,8 +174,9 @@ size_t pl_random_bytes(const pl_config *config, pl_dtype type)
     for (const pl_weight *w = pl_weights; w < pl_weights + pl_weight_count; w++) {
         if (!has_weight(config, w))
             continue;
-        pl_random_type(w, config, type, &bytes);
-        total += pl_part_layers(config, w->part) * pl_round_up(bytes, ALIGNMENT);
+        const pl_dtype own = pl_random_type(w, config, type, &bytes);
+        bytes = pl_round_up(bytes, ALIGNMENT) + pl_round_up(scale_bytes(own, pl_dim_size(config, w->rows)), ALIGNMENT);
+        total += pl_part_layers(config, w->part) * bytes;
     }
     return total;
 }
@@ -194,10 +214,16 @@ static pali_status fill_weight(pl_paligemma *model, const pl_weight *weight, pl_
         pl_pool_run(pool, (bytes + step - 1) / step, fill_piece, &job);
         pl_tensor tensor = shape;
         tensor.data = *at;
-        pl_paligemma_point(model, weight, layer, &tensor);
-        model->parameters += shape.shape[0] * shape.shape[1];
-        model->weight_bytes += bytes;
         *at += pl_round_up(bytes, ALIGNMENT);
+        const size_t rows = shape.shape[0], scales = scale_bytes(type, rows);
+        float *scale = (float *)(void *)*at;
+        for (size_t r = 0; scales && r < rows; r++)
+            scale[r] = (float)(deviation / find_quantised(type)->deviation);
+        tensor.scale = scales ? scale : NULL;
+        *at += pl_round_up(scales, ALIGNMENT);
+        pl_paligemma_point(model, weight, layer, &tensor);
+        model->parameters += rows * shape.shape[1];
+        model->weight_bytes += bytes + scales;
     }
     free(values.blocks);
     return PALI_OK;

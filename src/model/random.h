@@ -28,11 +28,7 @@ void pl_random_values_copy(const pl_random_values *values, uint64_t piece, unsig
 /* The distribution of a weight: outputs of a matrix are about as large as its inputs. */
 void pl_random_spread(const pl_weight *weight, const pl_config *config, double *mean, double *deviation);
 
-/*
- * The type a weight has where matrices are to have `type`: f32 for norms and
- * biases, bf16 where the type's blocks do not fit the matrix. *bytes is the
- * size of one layer's.
- */
+/* pl_weight_type, with the bytes of one layer's. */
 pl_dtype pl_random_type(const pl_weight *weight, const pl_config *config, pl_dtype type, size_t *bytes);
 
 /* Bytes of all weights of such a model. */

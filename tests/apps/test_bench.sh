@@ -9,8 +9,10 @@ expect_ok
 expect_json "model=$model" weights=file type:text weight_bytes:number threads=1 'stages[8]' peak_memory_bytes:number \
     ceilings.memory_large_pages.one:number ceilings.memory_large_pages.all:number ceilings.memory_mapped_file.all:number \
     stages.0.stage=load stages.0.rate:number stages.1.stage=picture stages.1.bound=libjpeg stages.2.stage=resize stages.2.fraction:number \
-    stages.3.stage=vision stages.3.operations:number stages.3.fraction:number stages.4.stage=prefill stages.4.level:text \
+    stages.3.stage=vision stages.3.operations:number stages.3.fraction:number stages.3.bound:text stages.4.stage=prefill stages.4.level:text \
     stages.5.stage=first-token stages.6.stage=decode stages.6.batch=1 stages.7.stage=decode stages.7.batch=3 stages.7.unit=GB/s stages.7.runs:number
+level=$(sed -n 's/.*"stage":"vision","level":"\([a-z0-9_]*\)".*/\1/p' "$work/out")
+expect_json "ceilings.products.$level.f32.one:number" "ceilings.products.$level.f32.all:number"
 cp "$work/out" "$work/file.json"
 
 # shellcheck disable=SC2086
@@ -19,6 +21,10 @@ expect_ok
 expect_json model=nano weights=random type=q8_0 'stages[3]' stages.0.count=64 stages.1.count=67 stages.2.count=68 stages.2.fraction:null
 # Twice 64 * 588 * 192 for the patches, 6 * 64 * (4 * 192^2 + 2 * 192 * 576) and 6 * 2 * 64^2 * 192 for the blocks, 64 * 192^2 for the projector.
 expect_json stages.0.operations=3.21159e+08
+
+# shellcheck disable=SC2086
+run bench --shape nano --type q8_tiles --activations int8 --json $quick --stage prefill
+expect_json type=q8_tiles activations=int8 'stages[1]'
 
 # shellcheck disable=SC2086
 run bench --shape nano $quick --levels --stage prefill,resize

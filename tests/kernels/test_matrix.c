@@ -100,3 +100,27 @@ void check_pack_columns(const pl_kernels *t)
         edge_free_all();
     }
 }
+
+/* Operations in proportion to the steps, a sum that stays finite, and a unit where the level says that it has one. */
+static void check_peak(const pl_kernels *t, const char *what, pl_peak_fn *peak, bool has_unit)
+{
+    float sink = 1;
+    const double once = peak(1, &sink), often = peak(1000, &sink);
+    if (once * 1000 != often || (has_unit && !(once >= 2)) || !isfinite(sink))
+        fail_msg("%s: %s: found %g and %g operations in 1 and 1000 steps, and a sum of %g", t->level, what, once, often, (double)sink);
+}
+
+void check_peak_f32(const pl_kernels *t)
+{
+    check_peak(t, "peak_f32", t->peak_f32, true);
+}
+
+void check_peak_bf16(const pl_kernels *t)
+{
+    check_peak(t, "peak_bf16", t->peak_bf16, t->bf16_unit);
+}
+
+void check_peak_i8(const pl_kernels *t)
+{
+    check_peak(t, "peak_i8", t->peak_i8, t->i8_unit);
+}

@@ -284,8 +284,13 @@ SKINNY(q8_0_tiles, groups)
 SKINNY(q4_0_tiles, groups)
 #undef SKINNY
 
+/* ---- Ceiling --------------------------------------------------------- */
+
+PL_PEAK(peak_i8_dotprod, 16, 16, int32x4_t, vdupq_n_s32((int32_t)x), vdotq_s32(s, vdupq_n_s8(3), vreinterpretq_s8_u32(vdupq_n_u32(0x05fb05fb))), vaddvq_s32(s))
+
 void pl_fill_dotprod(pl_kernels *k)
 {
+    k->peak_i8 = peak_i8_dotprod;
     k->gemm_i8 = gemm_i8_dotprod;
 #define ENTRY(type, name) k->skinny_i8[PL_##type] = skinny_i8_##name##_dotprod;
     PL_CODED_LIST(ENTRY)

@@ -120,8 +120,15 @@ static void gemm_bf16_i8mm(size_t m, size_t n, size_t k, const uint16_t *a, size
     step_bf16_all(&p, m, n);
 }
 
+/* Of int8 and of bf16 pairs whose products cancel out. */
+PL_PEAK(peak_i8_i8mm, 16, 32, int32x4_t, vdupq_n_s32((int32_t)x), vmmlaq_s32(s, vdupq_n_s8(3), vreinterpretq_s8_u32(vdupq_n_u32(0x05fb05fb))), vaddvq_s32(s))
+PL_PEAK(peak_bf16_i8mm, 16, 16, float32x4_t, vdupq_n_f32(x),
+        vbfmmlaq_f32(s, vreinterpretq_bf16_u32(vdupq_n_u32(0x3c003c00)), vreinterpretq_bf16_u32(vdupq_n_u32(0xbc003c00))), vaddvq_f32(s))
+
 void pl_fill_i8mm(pl_kernels *k)
 {
+    k->peak_bf16 = peak_bf16_i8mm;
+    k->peak_i8 = peak_i8_i8mm;
     k->gemm_bf16 = gemm_bf16_i8mm;
     k->gemm_i8 = gemm_i8_i8mm;
     k->bf16_unit = pl_bf16_is_faster(k);

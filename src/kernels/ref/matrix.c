@@ -80,6 +80,20 @@ void pl_gemm_ref(size_t m, size_t n, size_t k, const float *a, size_t a_stride, 
     }
 }
 
+double pl_peak_f32_ref(size_t steps, float *sink)
+{
+    enum { CHAINS = 8 };
+    float sum[CHAINS];
+    for (size_t c = 0; c < CHAINS; c++)
+        sum[c] = *sink + (float)c;
+    for (size_t i = 0; i < steps; i++)
+        for (size_t c = 0; c < CHAINS; c++)
+            sum[c] = sum[c] * 0.5f + 1;
+    for (size_t c = 0; c < CHAINS; c++)
+        *sink += sum[c];
+    return 2.0 * CHAINS * (double)steps;
+}
+
 void pl_fill_ref(pl_kernels *k)
 {
     k->panel_columns = COLUMNS;

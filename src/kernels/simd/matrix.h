@@ -278,4 +278,7 @@ ALWAYS_INLINE void skinny_rows(const coding type, pl_unpack_fn *rest, size_t m, 
 CODING_LIST(TYPED)
 #undef TYPED
 
+/* As many sums as the registers of every level hold. */
+PL_PEAK(PL_SIMD(peak_f32), 12, VF, vf, vf_set(x), vf_fma(s, vf_set(0.5f), vf_set(1)), vf_sum(s))
+
 #endif

@@ -111,9 +111,14 @@ static void to_bf16_avx512_bf16(size_t n, const float *x, uint16_t *y)
     }
 }
 
+/* Pairs of products that cancel out. */
+PL_PEAK(peak_bf16_avx512_bf16, 16, 32, __m512, _mm512_set1_ps(x), _mm512_dpbf16_ps(s, (__m512bh)_mm512_set1_epi32(0x3c003c00), (__m512bh)_mm512_set1_epi32((int)0xbc003c00)),
+        _mm512_reduce_add_ps(s))
+
 void pl_fill_avx512_bf16(pl_kernels *k)
 {
     k->to_bf16 = to_bf16_avx512_bf16;
     k->gemm_bf16 = gemm_bf16_avx512_bf16;
+    k->peak_bf16 = peak_bf16_avx512_bf16;
     k->bf16_unit = pl_bf16_is_faster(k);
 }

@@ -357,6 +357,11 @@ static float to_planes_avx512_vnni(size_t n, const float *x, int8_t *high, int8_
     return scale;
 }
 
+/* ---- Ceiling --------------------------------------------------------- */
+
+/* 3 times 5 and -5: the products cancel out. */
+PL_PEAK(peak_i8_avx512_vnni, 16, 64, __m512i, _mm512_set1_epi32((int)x), dot(s, _mm512_set1_epi8(3), _mm512_set1_epi32(0x05fb05fb)), _mm512_reduce_add_epi32(s))
+
 void pl_fill_avx512_vnni(pl_kernels *k)
 {
     k->to_i8 = to_i8_avx512_vnni;
@@ -365,5 +370,6 @@ void pl_fill_avx512_vnni(pl_kernels *k)
     k->skinny_i8[PL_Q8_TILES] = skinny_i8_q8_tiles_avx512_vnni;
     k->skinny_i8[PL_Q8_0_TILES] = skinny_i8_q8_0_tiles_avx512_vnni;
     k->skinny_i8[PL_Q4_0_TILES] = skinny_i8_q4_0_tiles_avx512_vnni;
+    k->peak_i8 = peak_i8_avx512_vnni;
     k->i8_unit = true;
 }
