@@ -241,9 +241,9 @@ static inline vi vi_from_rounded(vf x)
 
 static inline vi vi_round_bf16(vf x)
 {
-    const vi bits = vi_of_bits(x), odd = vi_and(vi_shift_right(bits, 16), vi_set(1));
-    const vi rounded = vaddq_s32(vaddq_s32(bits, vi_set(0x7fff)), odd);
-    return vbslq_s32(vceqq_f32(x, x), rounded, vi_or(bits, vi_set(0x400000)));
+    const uint32x4_t bits = vreinterpretq_u32_f32(x), odd = vandq_u32(vshrq_n_u32(bits, 16), vdupq_n_u32(1));
+    const uint32x4_t rounded = vaddq_u32(vaddq_u32(bits, vdupq_n_u32(0x7fff)), odd);
+    return vreinterpretq_s32_u32(vbslq_u32(vceqq_f32(x, x), rounded, vorrq_u32(bits, vdupq_n_u32(0x400000))));
 }
 
 static inline vi vi_pack_high(vi a, vi b)
@@ -280,7 +280,12 @@ static inline void vf_load_columns(const unsigned char *p, size_t stride, vf x[V
 
 #include "kernels/simd/level.h"
 
+#include "kernels/arm/rounding.h"
+
 void pl_fill_neon(pl_kernels *k)
 {
     fill_simd(k);
+    k->to_bf16 = to_bf16_neon;
+    k->to_i8 = to_i8_neon;
+    k->to_planes = to_planes_neon;
 }
