@@ -197,7 +197,7 @@ static pali_status open_model(bench *b, bench_row *row, pali_error *err)
     }
     if (status == PALI_OK && !pl_kv_cache_type_fits(b->cache_type, b->config.text.head_dim))
         return pl_fail(err, PALI_USAGE, "--kv-cache: found %s for heads of %zu values", pl_dtype_name(b->cache_type), b->config.text.head_dim);
-    b->engine = (pl_engine){.model = b->model, .pool = b->pool, .activations = b->activations, .cache_type = b->cache_type};
+    b->engine = (pl_engine){.model = b->model, .pool = b->pool, .kernels = b->levels[b->level_count - 1], .activations = b->activations, .cache_type = b->cache_type};
     return status;
 }
 

@@ -139,7 +139,7 @@ static pali_status bench_decode(bench *b, decoding *d, pali_error *err)
 
 static pali_status bench_resize(bench *b, decoding *d, pali_error *err)
 {
-    bench_row row = {.stage = BENCH_RESIZE, .count = d->side, .pixels = (double)WIDTH * HEIGHT, .bytes = (double)WIDTH * HEIGHT * 3, .bound = "memory"};
+    bench_row row = {.stage = BENCH_RESIZE, .level = b->engine.kernels->level, .count = d->side, .pixels = (double)WIDTH * HEIGHT, .bytes = (double)WIDTH * HEIGHT * 3, .bound = "memory"};
     pali_status status = decode(d, err);
     d->pixels = status == PALI_OK ? pl_new_aligned(d->side * d->side * 3 * sizeof *d->pixels, "pixels", err) : NULL;
     if (!d->pixels)
