@@ -16,6 +16,10 @@
 #elif defined(__aarch64__) && defined(__APPLE__)
 #include <sys/sysctl.h>
 #endif
+#if defined(__x86_64__) && defined(__linux__)
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 
 typedef struct level {
     const char *name, *base; /* base: the level whose kernels it starts from */
@@ -69,6 +73,24 @@ static bool runs_avx512_bf16(void)
 {
     uint32_t a, b, c, d;
     return runs_avx512_vnni() && __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & bit_AVX512BF16);
+}
+
+/*
+ * AMX: the system saves tiles and lets this process have them (Linux: on request), and a product comes out
+ * right. cpuid's leaf of palettes is not asked: some hypervisors leave it empty.
+ */
+static bool runs_amx(void)
+{
+#if defined(__linux__)
+    enum { AMX_BF16 = 1 << 22, AMX_TILE = 1 << 24, AMX_INT8 = 1 << 25, TILE_STATES = 3 << 17 };
+    enum { REQUEST_PERMISSION = 0x1023, TILE_DATA = 18 }; /* arch_prctl */
+    const uint32_t features = AMX_BF16 | AMX_TILE | AMX_INT8;
+    uint32_t a, b, c, d;
+    return runs_avx512_bf16() && __get_cpuid_count(7, 0, &a, &b, &c, &d) && (d & features) == features && (saved_states() & TILE_STATES) == TILE_STATES &&
+           syscall(SYS_arch_prctl, REQUEST_PERMISSION, TILE_DATA) == 0 && pl_amx_works();
+#else
+    return false;
+#endif
 }
 #elif defined(__aarch64__)
 /* The system says that the processor has a feature: Linux by a bit of its first or second word of them, macOS by name. */

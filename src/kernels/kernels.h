@@ -56,7 +56,8 @@ typedef void pl_skinny_fn(size_t m, size_t rows, size_t k, const void *w, size_t
  * Tiles: 16 rows of a weight matrix interleaved so that one vector holds the same two (bf16) or four
  * (int8) values of k of all 16: bf16 [k/2][16][2], int8 [k/4][16][4]. A block of 1024 bytes is one
  * AMX tile and takes 32 or 64 values of k; k is filled up to whole blocks with zeros. Matrices of
- * activations are rows whose k is filled up in the same way, so that a kernel may run on to there.
+ * activations are rows whose k is filled up in the same way, so that a kernel may run on to there. Rows
+ * a multiple of 2 KiB apart share few cache sets: a stride that is a block longer is faster.
  */
 enum { PL_TILE_BF16 = 32, PL_TILE_I8 = 64 };
 

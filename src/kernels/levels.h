@@ -41,7 +41,11 @@
     X(avx2, ref)                  \
     X(avx512, ref)                \
     X(avx512_vnni, avx512)        \
-    X(avx512_bf16, avx512_vnni)
+    X(avx512_bf16, avx512_vnni)   \
+    X(amx, avx512_bf16)
+
+/* A small product on AMX comes out right; asked once the processor and the system say that they have it. */
+bool pl_amx_works(void);
 #elif defined(__aarch64__)
 #define PL_LEVEL_LIST(X) \
     X(ref, ref)          \

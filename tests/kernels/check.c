@@ -8,6 +8,39 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+const kernel_check kernel_checks[CHECKS] = {
+#define ENTRY(name, entry) {#name, check_##name, offsetof(pl_kernels, entry), sizeof(((pl_kernels *)NULL)->entry)},
+#define CHECK(type, name) ENTRY(name, name)
+    PL_KERNEL_LIST(CHECK) PL_TYPED_KERNEL_LIST(CHECK) ENTRY(exp, softmax_step)
+#undef CHECK
+#undef ENTRY
+};
+
+bool is_same_kernel(const kernel_check *check, const pl_kernels *a, const pl_kernels *b)
+{
+    return memcmp((const char *)a + check->at, (const char *)b + check->at, check->bytes) == 0;
+}
+
+static void run_check(void **state)
+{
+    const subject *const s = *state;
+    s->check(&s->kernels);
+}
+
+static int free_buffers(void **state)
+{
+    (void)state;
+    edge_free_all();
+    return 0;
+}
+
+struct CMUnitTest test_of(subject *s, const pl_kernels *kernels, const kernel_check *check)
+{
+    *s = (subject){.kernels = *kernels, .check = check->check};
+    snprintf(s->name, sizeof s->name, "%s %s", kernels->level, check->name);
+    return (struct CMUnitTest){s->name, run_check, NULL, free_buffers, s};
+}
+
 const size_t lengths[] = {1, 2, 3, 7, 8, 9, 12, 15, 16, 17, 31, 32, 33, 36, 47, 64, 72, 256, 588, 1152, 4304};
 const size_t length_count = sizeof lengths / sizeof lengths[0];
 

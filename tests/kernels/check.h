@@ -23,6 +23,31 @@ PL_TYPED_KERNEL_LIST(CHECK)
 #undef CHECK
 check_fn check_exp; /* inside softmax_step */
 
+/* All of them, and where in the table lies what they check. */
+typedef struct kernel_check {
+    const char *name;
+    check_fn *check;
+    size_t at, bytes;
+} kernel_check;
+extern const kernel_check kernel_checks[];
+enum {
+#define COUNT(type, name) CHECK_OF_##name,
+    PL_KERNEL_LIST(COUNT) PL_TYPED_KERNEL_LIST(COUNT) CHECK_OF_exp,
+#undef COUNT
+    CHECKS
+};
+
+/* Both tables have the very same functions there. */
+bool is_same_kernel(const kernel_check *check, const pl_kernels *a, const pl_kernels *b);
+
+/* A check of a level as a test with a name. */
+typedef struct subject {
+    pl_kernels kernels;
+    check_fn *check;
+    char name[64];
+} subject;
+struct CMUnitTest test_of(subject *s, const pl_kernels *kernels, const kernel_check *check);
+
 /* A map whose last usable byte is followed by a page that faults; all are unmapped by edge_free_all. */
 void *edge_bytes(size_t bytes);
 float *edge_floats(size_t n); /* [n], random in [-1, 1] */

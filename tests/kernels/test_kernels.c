@@ -10,39 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What one test is given. */
-typedef struct subject {
-    const pl_kernels *kernels;
-    check_fn *check;
-    char name[64];
-} subject;
-
-static const struct {
-    const char *name;
-    check_fn *check;
-    size_t at, bytes; /* of its entries in the table */
-} checks[] = {
-#define ENTRY_CHECK(name, entry) {#name, check_##name, offsetof(pl_kernels, entry), sizeof(((pl_kernels *)NULL)->entry)},
-#define CHECK(type, name) ENTRY_CHECK(name, name)
-    PL_KERNEL_LIST(CHECK) PL_TYPED_KERNEL_LIST(CHECK) ENTRY_CHECK(exp, softmax_step)
-#undef CHECK
-#undef ENTRY_CHECK
-};
-
-enum { CHECKS = sizeof checks / sizeof checks[0], LEVELS_MAX = 16, OWN_TESTS = 3 };
-
-static void run_check(void **state)
-{
-    const subject *const s = *state;
-    s->check(s->kernels);
-}
-
-static int free_buffers(void **state)
-{
-    (void)state;
-    edge_free_all();
-    return 0;
-}
+enum { LEVELS_MAX = 16, OWN_TESTS = 3 };
 
 /* Every entry is filled: all kernels, and for weight types all typed ones. */
 static void test_tables_are_full(void **state)
@@ -112,9 +80,8 @@ static void test_best_level_and_cap(void **state)
 /* A lesser level has the very same functions for check i. */
 static bool is_checked_below(const char *const *level, size_t i)
 {
-    const char *const own = (const char *)pl_kernels_get(*level, NULL) + checks[i].at;
     for (const char *const *lesser = pl_kernel_levels(); lesser != level; lesser++)
-        if (memcmp(own, (const char *)pl_kernels_get(*lesser, NULL) + checks[i].at, checks[i].bytes) == 0)
+        if (is_same_kernel(&kernel_checks[i], pl_kernels_get(*lesser, NULL), pl_kernels_get(*level, NULL)))
             return true;
     return false;
 }
@@ -133,10 +100,8 @@ int main(void)
         for (size_t i = 0; i < CHECKS; i++) {
             if ((only != NULL && strcmp(only, *level) != 0) || is_checked_below(level, i))
                 continue;
-            subject *const s = &subjects[count];
-            *s = (subject){.kernels = pl_kernels_get(*level, NULL), .check = checks[i].check};
-            snprintf(s->name, sizeof s->name, "%s %s", *level, checks[i].name);
-            tests[OWN_TESTS + count++] = (struct CMUnitTest){s->name, run_check, NULL, free_buffers, s};
+            tests[OWN_TESTS + count] = test_of(&subjects[count], pl_kernels_get(*level, NULL), &kernel_checks[i]);
+            count++;
         }
     }
     return _cmocka_run_group_tests("kernels", tests, OWN_TESTS + count, NULL, NULL);

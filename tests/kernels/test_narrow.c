@@ -362,9 +362,12 @@ static void check_skinny_i8_size(const pl_kernels *k, pl_dtype type, size_t m, s
 
 void check_skinny_i8(const pl_kernels *k)
 {
-    for (pl_dtype type = 0; type < PL_DTYPE_COUNT; type++)
+    for (pl_dtype type = 0; type < PL_DTYPE_COUNT; type++) {
         for (size_t i = 0; k->skinny_i8[type] != NULL && i < length_count; i++)
-            if (lengths[i] > 0)
-                check_skinny_i8_size(k, type, 1 + i % 17, 1 + i * 7 % 40, row_length(type, lengths[i]));
-    check_skinny_i8_size(k, PL_Q8_TILES, 3, 17, PL_I8_SLICE + 100); /* sums that levels may cut */
+            check_skinny_i8_size(k, type, 1 + i % 17, 1 + i * 7 % 40, row_length(type, lengths[i]));
+        if (k->skinny_i8[type] != NULL)
+            check_skinny_i8_size(k, type, 9, 121, row_length(type, 72)); /* several groups side by side, and one alone */
+    }
+    for (size_t m = 3; m <= 5; m += 2)
+        check_skinny_i8_size(k, PL_Q8_TILES, m, 17, PL_I8_SLICE + 100); /* sums that levels may cut */
 }
