@@ -16,7 +16,7 @@
 
 enum { PIXELS = 16 /* of a step of split_rgb */, COLUMNS = 32 /* of a step of resample_down */ };
 
-/* The bytes first, first + 3, ... of 48 are `c` of 16 pixels; those that stand in one third of 16 bytes, 0x80 for the others. */
+/* For a shuffle: where channel c of 16 pixels stands in one third of their 48 bytes; a zero (0x80) for what stands in another. */
 static inline __m128i picks(int c, int third)
 {
     char at[16];
