@@ -161,37 +161,74 @@ static json_t *describe_tensors(const pl_checkpoint *checkpoint)
     return list;
 }
 
+/* What a tensor's values are like. */
+typedef struct value_range {
+    size_t count, bad; /* bad: not finite */
+    float low, high;
+    double squares;
+} value_range;
+
+static void add_values(value_range *range, const float *values, size_t n)
+{
+    range->count += n;
+    for (size_t i = 0; i < n; i++) {
+        if (!isfinite(values[i])) {
+            range->bad++;
+            continue;
+        }
+        range->low = fminf(range->low, values[i]);
+        range->high = fmaxf(range->high, values[i]);
+        range->squares += (double)values[i] * (double)values[i];
+    }
+}
+
+enum { PIECE = 4096 }; /* values looked at together, a multiple of every block */
+
+static void read_tiles(const pl_kernels *kernels, const pl_tensor *tensor, value_range *range)
+{
+    float values[PIECE];
+    size_t row_bytes = 0;
+    pl_dtype_row_bytes(tensor->dtype, tensor->shape[1], &row_bytes);
+    for (size_t r = 0; r < tensor->shape[0]; r++)
+        for (size_t k = 0; k < tensor->shape[1]; k += PIECE) {
+            const size_t n = pl_min(PIECE, tensor->shape[1] - k);
+            pl_read_row(tensor->dtype, tensor->data, row_bytes, r, k, n, values);
+            if (tensor->scale)
+                kernels->scale(n, tensor->scale[r], values);
+            add_values(range, values, n);
+        }
+}
+
+static void read_rows(const pl_kernels *kernels, const pl_tensor *tensor, value_range *range)
+{
+    const size_t block = pl_dtype_block(tensor->dtype), width = pl_dtype_bytes(tensor->dtype);
+    size_t count = 0;
+    float values[PIECE];
+    pl_tensor_count(tensor, &count);
+    for (size_t i = 0; i < count; i += PIECE) {
+        const size_t n = pl_min(PIECE, count - i);
+        kernels->unpack[tensor->dtype](n, (const unsigned char *)tensor->data + i / block * width, values);
+        add_values(range, values, n);
+    }
+}
+
 /* Reads every value of a tensor: how many are not finite, and the range of the others. */
 static json_t *check_tensor(const pl_kernels *kernels, const pl_named_tensor *named, size_t *bad)
 {
-    enum { PIECE = 4096 };
-    const size_t block = pl_dtype_block(named->tensor.dtype), width = pl_dtype_bytes(named->tensor.dtype);
-    size_t count = 0;
-    float values[PIECE], low = INFINITY, high = -INFINITY;
-    double squares = 0;
-    *bad = 0;
-    pl_tensor_count(&named->tensor, &count);
-    for (size_t i = 0; i < count; i += PIECE) {
-        const size_t n = pl_min(PIECE, count - i);
-        kernels->unpack[named->tensor.dtype](n, (const unsigned char *)named->tensor.data + i / block * width, values);
-        for (size_t j = 0; j < n; j++) {
-            if (!isfinite(values[j])) {
-                ++*bad;
-                continue;
-            }
-            low = fminf(low, values[j]);
-            high = fmaxf(high, values[j]);
-            squares += (double)values[j] * (double)values[j];
-        }
-    }
-    const size_t good = count - *bad;
-    json_t *range = json_object();
-    json_object_set_new(range, "name", json_string(named->name));
-    json_object_set_new(range, "min", good ? json_real((double)low) : json_null());
-    json_object_set_new(range, "max", good ? json_real((double)high) : json_null());
-    json_object_set_new(range, "rms", good ? json_real(sqrt(squares / (double)good)) : json_null());
-    set_size(range, "non_finite", *bad);
-    return range;
+    value_range range = {.low = INFINITY, .high = -INFINITY};
+    if (pl_dtype_is_tiled(named->tensor.dtype))
+        read_tiles(kernels, &named->tensor, &range);
+    else
+        read_rows(kernels, &named->tensor, &range);
+    const size_t good = range.count - range.bad;
+    json_t *object = json_object();
+    *bad = range.bad;
+    json_object_set_new(object, "name", json_string(named->name));
+    json_object_set_new(object, "min", good ? json_real((double)range.low) : json_null());
+    json_object_set_new(object, "max", good ? json_real((double)range.high) : json_null());
+    json_object_set_new(object, "rms", good ? json_real(sqrt(range.squares / (double)good)) : json_null());
+    set_size(object, "non_finite", range.bad);
+    return object;
 }
 
 static json_t *check_values(const pl_checkpoint *checkpoint, json_t *problems)
@@ -201,7 +238,7 @@ static json_t *check_values(const pl_checkpoint *checkpoint, json_t *problems)
     size_t checked = 0;
     for (size_t i = 0; kernels && i < checkpoint->entry_count; i++) {
         const pl_named_tensor *named = checkpoint->entries[i].tensor;
-        if (named->problem || !pl_dtype_is_float(named->tensor.dtype))
+        if (named->problem || (!pl_dtype_is_float(named->tensor.dtype) && !pl_dtype_is_tiled(named->tensor.dtype)))
             continue;
         size_t bad;
         json_array_append_new(ranges, check_tensor(kernels, named, &bad));
