@@ -48,16 +48,16 @@ static void prefill(pl_context *ctx, pass *p)
 {
     const pl_gemma *const gemma = &p->b->model->gemma;
     const size_t tokens = p->picture.count, rows = p->positions, width = gemma->config.width;
-    const pl_rows x = pl_rows_push(ctx, rows, width), hidden = pl_rows_push(ctx, rows, width);
-    p->segments[0] = (pl_segment){.cache = &p->caches[0], .rows = rows, .prefix = rows};
+    const pl_rows x = pl_rows_push(ctx, rows, width), last = pl_rows_push(ctx, 1, width);
+    p->segments[0] = (pl_segment){.cache = &p->caches[0], .rows = rows, .prefix = rows, .wanted = 1};
     pl_kv_cache_clear(&p->caches[0]);
     if (!pl_dry(ctx))
         memcpy(x.data, p->picture.data, tokens * width * sizeof(float));
     pl_gemma_embed(ctx, gemma, p->ids, pl_rows_view(x, tokens, rows - tokens));
     ctx->regime = PL_REGIME_PREFILL;
-    pl_gemma_forward_inplace(ctx, gemma, x, p->segments, 1, hidden);
+    pl_gemma_forward_inplace(ctx, gemma, x, p->segments, 1, last);
     ctx->regime = PL_REGIME_DECODE;
-    choose(ctx, p, pl_rows_view(hidden, rows - 1, 1));
+    choose(ctx, p, last);
 }
 
 /* A token for each sequence, at the same position every time. */

@@ -95,7 +95,9 @@ void bench_count_prefill(const bench *b, bench_row *row)
 {
     const pl_gemma_config *const c = &b->config.text;
     const double rows = (double)(pl_siglip_tokens(&b->config.vision) + b->prompt_tokens);
-    const double operations = 2 * (rows * layers_work(c) + attention_work(c, rows, rows) + (double)(c->vocabulary * c->width));
+    const double layers = (double)c->layers, kept = (rows * (layers - 1) + 1) / layers; /* in the last layer only the last row goes on */
+    const double keys = rows * (double)(2 * c->width * c->kv_heads * c->head_dim);
+    const double operations = 2 * (kept * layers_work(c) + keys + attention_work(c, kept, rows) + (double)(c->vocabulary * c->width));
     add_work(b, operations, language_bytes(b->model), b->model->gemma.layers[0].gate.weight.dtype, row);
 }
 

@@ -17,12 +17,12 @@ typedef struct job {
     float *logprobs;       /* [answer] */
 } job;
 
-/* Row given-1+i predicts target i. */
+/* Of the rows that come out, i predicts target i: the last of what is given, then the answer's. */
 static void compute(pl_context *ctx, job *j)
 {
     const pl_gemma *gemma = &j->timeline->engine->model->gemma;
     const size_t width = gemma->config.width, vocabulary = gemma->config.vocabulary;
-    const pl_rows x = pl_rows_push(ctx, j->segment.rows, width), hidden = pl_rows_push(ctx, j->segment.rows, width);
+    const pl_rows x = pl_rows_push(ctx, j->segment.rows, width), hidden = pl_rows_push(ctx, pl_segment_wanted(&j->segment), width);
     pl_timeline_embed_prompt(ctx, j->timeline, x, 0);
     ctx->regime = PL_REGIME_PREFILL;
     pl_gemma_forward_inplace(ctx, gemma, x, &j->segment, 1, hidden);
@@ -30,7 +30,7 @@ static void compute(pl_context *ctx, job *j)
     const pl_rows logits = pl_rows_push(ctx, LOGIT_ROWS, vocabulary);
     for (size_t first = 0; first < j->answer; first += LOGIT_ROWS) {
         const size_t rows = pl_min(LOGIT_ROWS, j->answer - first);
-        pl_gemma_logits(ctx, gemma, pl_rows_view(hidden, j->given - 1 + first, rows), pl_rows_view(logits, 0, rows));
+        pl_gemma_logits(ctx, gemma, pl_rows_view(hidden, first, rows), pl_rows_view(logits, 0, rows));
         for (size_t i = 0; i < rows && !pl_dry(ctx); i++) {
             const float *row = logits.data + i * vocabulary;
             j->logprobs[first + i] = (float)((double)row[j->targets[first + i]] - pl_log_sum_exp(row, vocabulary));
@@ -70,7 +70,7 @@ pali_status pl_score(pl_timeline *timeline, const char *prompt, const char *suff
     const size_t answer = timeline->prompt.count - before, pictures = timeline->features->rows.count;
     timeline->prompt.count--; /* the end of text is predicted, not read */
     job j = {.timeline = timeline, .given = pictures + before, .targets = timeline->prompt.data + before, .answer = answer};
-    j.segment = (pl_segment){.cache = &timeline->cache, .rows = pictures + timeline->prompt.count, .prefix = timeline->prefix};
+    j.segment = (pl_segment){.cache = &timeline->cache, .rows = pictures + timeline->prompt.count, .prefix = timeline->prefix, .wanted = answer};
     if (timeline->max_positions && j.segment.rows > timeline->max_positions)
         return pl_fail(err, PALI_INPUT, "score: found %zu positions, expected at most the session's %zu", j.segment.rows, timeline->max_positions);
     status = pl_kv_cache_reserve(&timeline->cache, j.segment.rows, err);

@@ -15,6 +15,7 @@ typedef struct batch {
     pl_timeline **active; /* [count], kept by the first timeline; those that prefill come first */
     size_t count, rows;
     size_t prefills, prefill_rows; /* of these */
+    size_t outputs, prefill_outputs; /* rows that come out of the decoder: the last of each, or all when they are traced */
     pl_segment *segments; /* [count], likewise */
     float *logits;        /* [count, vocabulary], in the arena */
     pl_sample_scratch scratch;
@@ -45,17 +46,17 @@ static void compute(pl_context *ctx, const pl_paligemma *model, batch *b)
     const pl_rows logits = pl_rows_push(ctx, b->count, vocabulary);
     b->scratch = (pl_sample_scratch){.values = pl_push(ctx, vocabulary, sizeof(float)), .order = pl_push(ctx, vocabulary, sizeof(int32_t))};
     const size_t mark = pl_arena_mark(ctx->arena);
-    const pl_rows x = pl_rows_push(ctx, b->rows, width), hidden = pl_rows_push(ctx, b->rows, width);
+    const pl_rows x = pl_rows_push(ctx, b->rows, width), hidden = pl_rows_push(ctx, b->outputs, width);
     embed(ctx, model, b, x);
     ctx->regime = PL_REGIME_PREFILL;
     if (b->prefills > 0)
-        pl_gemma_forward_inplace(ctx, &model->gemma, pl_rows_view(x, 0, b->prefill_rows), b->segments, b->prefills, pl_rows_view(hidden, 0, b->prefill_rows));
+        pl_gemma_forward_inplace(ctx, &model->gemma, pl_rows_view(x, 0, b->prefill_rows), b->segments, b->prefills, pl_rows_view(hidden, 0, b->prefill_outputs));
     ctx->regime = PL_REGIME_DECODE;
     if (decodes > 0)
-        pl_gemma_forward_inplace(ctx, &model->gemma, pl_rows_view(x, b->prefill_rows, decodes), b->segments + b->prefills, decodes, pl_rows_view(hidden, b->prefill_rows, decodes));
+        pl_gemma_forward_inplace(ctx, &model->gemma, pl_rows_view(x, b->prefill_rows, decodes), b->segments + b->prefills, decodes, pl_rows_view(hidden, b->prefill_outputs, decodes));
     size_t row = 0;
     for (size_t i = 0; i < b->count && !pl_dry(ctx); i++) {
-        row += b->segments[i].rows;
+        row += pl_segment_wanted(&b->segments[i]);
         memcpy(last.data + i * width, hidden.data + (row - 1) * width, width * sizeof(float));
     }
     pl_arena_release(ctx->arena, mark);
@@ -113,7 +114,8 @@ static pali_status take_token(pl_timeline *timeline, const batch *b, float *logi
 static void add(batch *b, pl_timeline *timeline)
 {
     const size_t rows = rows_of(timeline);
-    b->segments[b->count] = (pl_segment){.cache = &timeline->cache, .rows = rows, .prefix = timeline->prefix};
+    b->segments[b->count] = (pl_segment){.cache = &timeline->cache, .rows = rows, .prefix = timeline->prefix, .wanted = timeline->engine->trace ? 0 : 1};
+    b->outputs += pl_segment_wanted(&b->segments[b->count]);
     b->active[b->count++] = timeline;
     b->rows += rows;
 }
@@ -138,6 +140,7 @@ static pali_status gather(batch *b, pl_timeline *const *timelines, size_t n, pal
             add(b, timelines[i]);
     b->prefills = b->count;
     b->prefill_rows = b->rows;
+    b->prefill_outputs = b->outputs;
     for (size_t i = 0; i < n; i++)
         if (timelines[i]->phase == PL_PHASE_DECODE)
             add(b, timelines[i]);

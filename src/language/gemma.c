@@ -7,6 +7,7 @@
 #include "language/gemma.h"
 
 #include <math.h>
+#include <string.h>
 
 enum {
     MLP_ROWS = 1024,   /* rows whose hidden layer exists at a time */
@@ -16,56 +17,80 @@ enum {
 typedef struct batch {
     const pl_segment *segments;
     size_t count;
-    const float *cosine, *sine;     /* [T, head_dim/2] */
+    const float *cosine, *sine;      /* [T, head_dim/2] */
     pl_attention_segment *attention; /* [count], refilled for each layer */
-    size_t keys;                    /* positions of all segments, the fresh ones too */
+    size_t keys;                     /* positions of all segments, the fresh ones too */
 } batch;
+
+/* Rows that go on through a layer after its keys and values: all, or the wanted ones, gathered. */
+typedef struct kept_rows {
+    pl_rows x;
+    const float *cosine, *sine; /* [x.count, head_dim/2] */
+    bool wanted;                /* they are the wanted ones */
+} kept_rows;
 
 static void rmsnorm(pl_context *ctx, const pl_gemma *gemma, pl_rows x, const float *weight, pl_rows y)
 {
     pl_op_rmsnorm(ctx, x, weight, gemma->config.norm_offset, gemma->config.eps, y);
 }
 
-/* Puts the fresh keys and values into the caches and points the attention at them. */
-static void extend_caches(const pl_context *ctx, const batch *b, size_t layer, pl_rows k, pl_rows v)
+/* Puts the fresh keys and values into the caches and points the attention of the kept rows at them. */
+static void extend_caches(const pl_context *ctx, const batch *b, size_t layer, pl_rows k, pl_rows v, bool wanted)
 {
     if (pl_dry(ctx))
         return;
     size_t row = 0;
     for (size_t s = 0; s < b->count; s++) {
         const pl_segment *segment = &b->segments[s];
+        const size_t rows = wanted ? pl_segment_wanted(segment) : segment->rows;
         pl_attention_segment *a = &b->attention[s];
         pl_kv_cache_write(segment->cache, layer, segment->rows, k.data + row * k.width, v.data + row * v.width);
-        *a = (pl_attention_segment){.rows = segment->rows, .start = pl_kv_cache_count(segment->cache), .prefix = segment->prefix};
+        *a = (pl_attention_segment){.rows = rows, .start = pl_kv_cache_count(segment->cache) + segment->rows - rows, .prefix = segment->prefix};
         pl_kv_cache_spans(segment->cache, layer, segment->rows, a->spans);
         row += segment->rows;
     }
 }
 
-/* x += [post norm](o(attention(norm(x)))). */
-static void attention_branch_inplace(pl_context *ctx, const pl_gemma *gemma, size_t layer, const batch *b, pl_rows x)
+/* The wanted rows of `from`, a matrix of one row for each row of the batch, end to end. */
+static void gather_wanted(const pl_context *ctx, const batch *b, const float *from, size_t width, float *to)
+{
+    if (pl_dry(ctx))
+        return;
+    for (size_t s = 0; s < b->count; s++) {
+        const size_t rows = b->segments[s].rows, wanted = pl_segment_wanted(&b->segments[s]);
+        memcpy(to, from + (rows - wanted) * width, wanted * width * sizeof *to);
+        from += rows * width;
+        to += wanted * width;
+    }
+}
+
+/* kept.x += [post norm](o(attention(norm(x)))), with keys and values of all rows x. */
+static void attention_branch_inplace(pl_context *ctx, const pl_gemma *gemma, size_t layer, const batch *b, pl_rows x, const kept_rows *kept)
 {
     const pl_gemma_config *c = &gemma->config;
     const pl_gemma_layer *w = &gemma->layers[layer];
-    const size_t mark = pl_arena_mark(ctx->arena);
-    const pl_rows normed = pl_rows_push(ctx, x.count, c->width), q = pl_rows_push(ctx, x.count, c->heads * c->head_dim);
-    const pl_rows k = pl_rows_push(ctx, x.count, c->kv_heads * c->head_dim), v = pl_rows_push(ctx, x.count, c->kv_heads * c->head_dim);
-    const pl_rows mixed = pl_rows_push(ctx, x.count, c->heads * c->head_dim);
+    const size_t mark = pl_arena_mark(ctx->arena), rows = kept->x.count;
+    const pl_rows normed = pl_rows_push(ctx, x.count, c->width), k = pl_rows_push(ctx, x.count, c->kv_heads * c->head_dim);
+    const pl_rows v = pl_rows_push(ctx, x.count, c->kv_heads * c->head_dim), q = pl_rows_push(ctx, rows, c->heads * c->head_dim);
+    const pl_rows mixed = pl_rows_push(ctx, rows, c->heads * c->head_dim);
     rmsnorm(ctx, gemma, x, w->attention_norm, normed);
-    pl_op_linear(ctx, &w->q, normed, q);
     pl_op_linear(ctx, &w->k, normed, k);
     pl_op_linear(ctx, &w->v, normed, v);
-    pl_op_rope_inplace(ctx, b->cosine, b->sine, c->head_dim / 2, q);
     pl_op_rope_inplace(ctx, b->cosine, b->sine, c->head_dim / 2, k);
-    extend_caches(ctx, b, layer, k, v);
+    extend_caches(ctx, b, layer, k, v, kept->wanted);
+    const pl_rows own = pl_rows_view(normed, 0, rows); /* norms of the kept rows */
+    if (kept->wanted)
+        rmsnorm(ctx, gemma, kept->x, w->attention_norm, own);
+    pl_op_linear(ctx, &w->q, own, q);
+    pl_op_rope_inplace(ctx, kept->cosine, kept->sine, c->head_dim / 2, q);
     const pl_attention attention = {.heads = c->heads, .kv_heads = c->kv_heads, .head_dim = c->head_dim, .scale = c->query_scale, .softcap = c->attention_softcap, .keys = b->keys};
     pl_op_attention(ctx, &attention, q, b->attention, b->count, mixed);
     if (c->post_norms) {
-        pl_op_linear(ctx, &w->o, mixed, normed);
-        rmsnorm(ctx, gemma, normed, w->attention_post_norm, normed);
-        pl_op_add(ctx, x, normed, x);
+        pl_op_linear(ctx, &w->o, mixed, own);
+        rmsnorm(ctx, gemma, own, w->attention_post_norm, own);
+        pl_op_add(ctx, kept->x, own, kept->x);
     } else {
-        pl_op_linear_add(ctx, &w->o, mixed, x, x);
+        pl_op_linear_add(ctx, &w->o, mixed, kept->x, kept->x);
     }
     pl_arena_release(ctx->arena, mark);
 }
@@ -113,6 +138,18 @@ void pl_gemma_embed(pl_context *ctx, const pl_gemma *gemma, const int32_t *ids, 
     pl_op_embed(ctx, &gemma->embedding, ids, sqrtf((float)gemma->config.width), y);
 }
 
+/* The wanted rows of x with their angles, in the arena. */
+static kept_rows keep_wanted(pl_context *ctx, const pl_gemma *gemma, const batch *b, pl_rows x, size_t wanted)
+{
+    const size_t half = gemma->config.head_dim / 2;
+    const pl_rows rows = pl_rows_push(ctx, wanted, x.width);
+    float *cosine = pl_push(ctx, wanted * half, sizeof *cosine), *sine = pl_push(ctx, wanted * half, sizeof *sine);
+    gather_wanted(ctx, b, x.data, x.width, rows.data);
+    gather_wanted(ctx, b, b->cosine, half, cosine);
+    gather_wanted(ctx, b, b->sine, half, sine);
+    return (kept_rows){.x = rows, .cosine = cosine, .sine = sine, .wanted = true};
+}
+
 void pl_gemma_forward_inplace(pl_context *ctx, const pl_gemma *gemma, pl_rows x, const pl_segment *segments, size_t count, pl_rows out)
 {
     const pl_gemma_config *c = &gemma->config;
@@ -124,12 +161,15 @@ void pl_gemma_forward_inplace(pl_context *ctx, const pl_gemma *gemma, pl_rows x,
         b.keys += pl_kv_cache_count(segments[s].cache) + segments[s].rows;
     fill_angles(ctx, gemma, &b, x.count, cosine, sine);
     pl_trace(ctx, "text.embeddings", 0, x);
+    kept_rows kept = {.x = x, .cosine = cosine, .sine = sine};
     for (size_t layer = 0; layer < c->layers; layer++) {
-        attention_branch_inplace(ctx, gemma, layer, &b, x);
-        mlp_branch_inplace(ctx, gemma, layer, x);
-        pl_trace(ctx, "text.layer", layer, x);
+        if (layer + 1 == c->layers && out.count < x.count)
+            kept = keep_wanted(ctx, gemma, &b, x, out.count);
+        attention_branch_inplace(ctx, gemma, layer, &b, x, &kept);
+        mlp_branch_inplace(ctx, gemma, layer, kept.x);
+        pl_trace(ctx, "text.layer", layer, kept.x);
     }
-    rmsnorm(ctx, gemma, x, gemma->norm, out);
+    rmsnorm(ctx, gemma, kept.x, gemma->norm, out);
     pl_trace(ctx, "text.norm", 0, out);
     if (!pl_dry(ctx))
         for (size_t s = 0; s < count; s++)

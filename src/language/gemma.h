@@ -45,15 +45,23 @@ typedef struct pl_segment {
     pl_kv_cache *cache; /* has room for the rows */
     size_t rows;
     size_t prefix;
+    size_t wanted; /* of the rows, how many of the last ones are to be put out; 0: all */
 } pl_segment;
+
+/* Rows that a segment puts out. */
+static inline size_t pl_segment_wanted(const pl_segment *segment)
+{
+    return segment->wanted ? segment->wanted : segment->rows;
+}
 
 /* y [T, width] = embeddings of ids, scaled by sqrt(width). */
 void pl_gemma_embed(pl_context *ctx, const pl_gemma *gemma, const int32_t *ids, pl_rows y);
 
 /*
  * Runs the rows x [sum of rows, width] of all segments through the decoder and
- * the last norm: out [sum of rows, width]. x is overwritten. The caches receive
- * the rows' keys and values and count them.
+ * the last norm: out [sum of wanted rows, width]. x is overwritten. The caches
+ * receive the rows' keys and values and count them. Rows that nobody wants leave
+ * off once the last layer has their keys and values.
  */
 void pl_gemma_forward_inplace(pl_context *ctx, const pl_gemma *gemma, pl_rows x, const pl_segment *segments, size_t count, pl_rows out);
 

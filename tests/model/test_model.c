@@ -15,8 +15,8 @@
 
 static const char *const models[] = {TINY "pg1", TINY "pg2"};
 
-/* Runs rows of ids (pictures as ids of text, to be free to change them) from the cache on; hidden is new. */
-static pl_rows run_ids(const tiny_model *tiny, pl_kv_cache *cache, const int32_t *ids, size_t rows, size_t prefix)
+/* Runs rows of ids (pictures as ids of text, to be free to change them) from the cache on; hidden, of the wanted rows, is new. */
+static pl_rows run_wanted(const tiny_model *tiny, pl_kv_cache *cache, const int32_t *ids, size_t rows, size_t prefix, size_t wanted)
 {
     pali_error err = {0};
     const size_t width = tiny->model->config.text.width;
@@ -24,15 +24,21 @@ static pl_rows run_ids(const tiny_model *tiny, pl_kv_cache *cache, const int32_t
     pl_arena arena;
     expect_ok(pl_arena_init(&arena, 16 << 20, "test", &err), &err);
     pl_context ctx = pl_engine_context(&tiny->engine, &arena);
-    const pl_rows x = pl_rows_push(&ctx, rows, width), out = pl_rows_push(&ctx, rows, width);
+    ctx.regime = wanted == rows ? PL_REGIME_BY_ROWS : PL_REGIME_PREFILL;
+    const pl_rows x = pl_rows_push(&ctx, rows, width), out = pl_rows_push(&ctx, wanted, width);
     pl_gemma_embed(&ctx, &tiny->model->gemma, ids, x);
-    const pl_segment segment = {.cache = cache, .rows = rows, .prefix = prefix};
+    const pl_segment segment = {.cache = cache, .rows = rows, .prefix = prefix, .wanted = wanted};
     pl_gemma_forward_inplace(&ctx, &tiny->model->gemma, x, &segment, 1, out);
     assert_false(ctx.failed);
-    const pl_rows hidden = {.data = malloc(rows * width * sizeof(float)), .count = rows, .width = width};
-    memcpy(hidden.data, out.data, rows * width * sizeof(float));
+    const pl_rows hidden = {.data = malloc(wanted * width * sizeof(float)), .count = wanted, .width = width};
+    memcpy(hidden.data, out.data, wanted * width * sizeof(float));
     pl_arena_free(&arena);
     return hidden;
+}
+
+static pl_rows run_ids(const tiny_model *tiny, pl_kv_cache *cache, const int32_t *ids, size_t rows, size_t prefix)
+{
+    return run_wanted(tiny, cache, ids, rows, prefix, rows);
 }
 
 static pl_rows run_fresh(const tiny_model *tiny, const int32_t *ids, size_t rows, size_t prefix)
@@ -125,6 +131,34 @@ static void test_incremental(void **state)
         }
         pl_kv_cache_free(&cache);
         free(whole.data);
+        tiny_close(&tiny);
+    }
+}
+
+/* Rows that are not wanted leave off after the last layer's keys and values: the others, and what comes next, keep their bits. */
+static void test_wanted_rows(void **state)
+{
+    (void)state;
+    int32_t ids[ROWS + 1];
+    fill_ids(ids, ROWS + 1);
+    for (size_t m = 0; m < 2; m++) {
+        tiny_model tiny;
+        tiny_open(&tiny, models[m], NULL, NULL, 2);
+        const pl_gemma_config *c = &tiny.model->config.text;
+        pl_kv_cache caches[2];
+        pl_rows outs[2], next[2];
+        for (size_t i = 0; i < 2; i++) {
+            pl_kv_cache_init(&caches[i], c->layers, c->kv_heads * c->head_dim, PL_F32);
+            outs[i] = run_wanted(&tiny, &caches[i], ids, ROWS, PREFIX, i == 0 ? ROWS : 3);
+            next[i] = run_ids(&tiny, &caches[i], ids + ROWS, 1, PREFIX);
+            pl_kv_cache_free(&caches[i]);
+        }
+        assert_memory_equal(outs[1].data, outs[0].data + (ROWS - 3) * c->width, 3 * c->width * sizeof(float));
+        assert_true(same_rows(next[0], next[1], 0, 1));
+        for (size_t i = 0; i < 2; i++) {
+            free(outs[i].data);
+            free(next[i].data);
+        }
         tiny_close(&tiny);
     }
 }
