@@ -304,6 +304,8 @@ SKINNY(q8_0_tiles)
 SKINNY(q4_0_tiles)
 #undef SKINNY
 
+#include "kernels/x86/vnni_rows.h"
+
 /* ---- Rounding to codes ----------------------------------------------- */
 
 /* The largest size among n values; NaN if there is one. */
@@ -367,6 +369,8 @@ void pl_fill_avx512_vnni(pl_kernels *k)
     k->to_i8 = to_i8_avx512_vnni;
     k->to_planes = to_planes_avx512_vnni;
     k->gemm_i8 = gemm_i8_avx512_vnni;
+    k->skinny_i8[PL_Q8_0] = skinny_i8_q8_0_avx512_vnni;
+    k->skinny_i8[PL_Q4_0] = skinny_i8_q4_0_avx512_vnni;
     k->skinny_i8[PL_Q8_TILES] = skinny_i8_q8_tiles_avx512_vnni;
     k->skinny_i8[PL_Q8_0_TILES] = skinny_i8_q8_0_tiles_avx512_vnni;
     k->skinny_i8[PL_Q4_0_TILES] = skinny_i8_q4_0_tiles_avx512_vnni;
