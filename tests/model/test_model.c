@@ -470,6 +470,7 @@ static void test_converted_once(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_mask),    cmocka_unit_test(test_right_padding), cmocka_unit_test(test_incremental), cmocka_unit_test(test_wanted_rows),
         cmocka_unit_test(test_mask),    cmocka_unit_test(test_right_padding), cmocka_unit_test(test_incremental), cmocka_unit_test(test_relative_positions),
         cmocka_unit_test(test_threads), cmocka_unit_test(test_batch),         cmocka_unit_test(test_cache_types),
         cmocka_unit_test(test_fork),        cmocka_unit_test(test_sampling),
