@@ -470,11 +470,20 @@ static void test_converted_once(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_mask),    cmocka_unit_test(test_right_padding), cmocka_unit_test(test_incremental), cmocka_unit_test(test_wanted_rows),
-        cmocka_unit_test(test_mask),    cmocka_unit_test(test_right_padding), cmocka_unit_test(test_incremental), cmocka_unit_test(test_relative_positions),
-        cmocka_unit_test(test_threads), cmocka_unit_test(test_batch),         cmocka_unit_test(test_cache_types),
-        cmocka_unit_test(test_fork),        cmocka_unit_test(test_sampling),
-        cmocka_unit_test(test_nucleus), cmocka_unit_test(test_not_finite), cmocka_unit_test(test_ending),    cmocka_unit_test(test_prompt_without_row),
+        cmocka_unit_test(test_mask),
+        cmocka_unit_test(test_right_padding),
+        cmocka_unit_test(test_incremental),
+        cmocka_unit_test(test_wanted_rows),
+        cmocka_unit_test(test_relative_positions),
+        cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_batch),
+        cmocka_unit_test(test_cache_types),
+        cmocka_unit_test(test_fork),
+        cmocka_unit_test(test_sampling),
+        cmocka_unit_test(test_nucleus),
+        cmocka_unit_test(test_not_finite),
+        cmocka_unit_test(test_ending),
+        cmocka_unit_test(test_prompt_without_row),
         cmocka_unit_test(test_converted_once),
     };
     return cmocka_run_group_tests_name("model", tests, NULL, NULL);
