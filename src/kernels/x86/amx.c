@@ -412,11 +412,34 @@ bool pl_amx_works(void)
     return true;
 }
 
+/* ---- Ceilings -------------------------------------------------------- */
+
+/* Four tiles of sums, as the products have; all values are zero, which takes as long. */
+#define PEAK(name, dot, depth)                                         \
+    static double name(size_t steps, float *sink)                      \
+    {                                                                  \
+        (void)sink;                                                    \
+        configure(TALL);                                               \
+        for (size_t step = 0; step < steps; step++) {                  \
+            dot(0, 4, 6);                                              \
+            dot(1, 4, 7);                                              \
+            dot(2, 5, 6);                                              \
+            dot(3, 5, 7);                                              \
+        }                                                              \
+        tile_release();                                                \
+        return 2.0 * 4 * TALL * WIDE * (depth) * (double)steps;        \
+    }
+PEAK(peak_bf16_amx, tile_dot_bf16, PL_TILE_BF16)
+PEAK(peak_i8_amx, tile_dot_i8, PL_TILE_I8)
+#undef PEAK
+
 void pl_fill_amx(pl_kernels *k)
 {
     skinny_of_few = k->skinny_i8[PL_Q8_TILES];
     k->gemm_bf16 = gemm_bf16_amx;
     k->gemm_i8 = gemm_i8_amx;
+    k->peak_bf16 = peak_bf16_amx;
+    k->peak_i8 = peak_i8_amx;
     k->skinny_i8[PL_Q8_TILES] = skinny_i8_q8_tiles_amx;
     k->bf16_unit = k->i8_unit = true;
 }
