@@ -49,7 +49,7 @@ static pl_recast recast_of(const pl_item *item, const pl_tensor *from)
     return (pl_recast){.from = from, .type = item->saved.dtype, .adapters = item->adapters, .offset = item->offset, .file = item->order.named->file, .name = item->order.named->name};
 }
 
-static pali_status write_pieces(pl_saving *saving, const pl_item *item, const pl_tensor *from, pl_output *out, float *scale, pali_error *err)
+static pali_status write_pieces(pl_saving *saving, const pl_item *item, const pl_tensor *from, pl_sink_fn *sink, void *file, float *scale, pali_error *err)
 {
     const size_t rows = from->shape[0], groups = (rows + PL_TILE_ROWS - 1) / PL_TILE_ROWS;
     const size_t group_bytes = item->bytes / groups + 1, step = pl_max(PIECE / group_bytes, 1) * PL_TILE_ROWS;
@@ -66,7 +66,7 @@ static pali_status write_pieces(pl_saving *saving, const pl_item *item, const pl
         if (status == PALI_OK)
             status = pl_recast_rows(&recast, saving->options->pool, first, count, piece, scale ? scale + first : NULL, err);
         if (status == PALI_OK)
-            status = pl_output_write(out, piece, bytes, err);
+            status = sink(file, piece, bytes, err);
         if (item->mapped && from->data == item->from.data)
             pl_forget_mapped(pl_tensor_row(from, first), read);
         if (status == PALI_OK)
@@ -76,13 +76,18 @@ static pali_status write_pieces(pl_saving *saving, const pl_item *item, const pl
     return status;
 }
 
-pali_status pl_item_write(pl_saving *saving, const pl_item *item, pl_output *out, float *scale, pali_error *err)
+pali_status pl_output_sink(void *file, const void *bytes, size_t size, pali_error *err)
+{
+    return pl_output_write(file, bytes, size, err);
+}
+
+pali_status pl_item_write(pl_saving *saving, const pl_item *item, pl_sink_fn *sink, void *file, float *scale, pali_error *err)
 {
     pl_tensor from;
     void *block;
     pali_status status = in_order(saving, item, &from, &block, err);
     if (status == PALI_OK)
-        status = write_pieces(saving, item, &from, out, scale, err);
+        status = write_pieces(saving, item, &from, sink, file, scale, err);
     free(block);
     return status;
 }

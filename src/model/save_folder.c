@@ -102,7 +102,7 @@ static pali_status write_data(folder *f, pl_output *out, const entry *entries, s
     if (status == PALI_OK)
         status = pl_output_write(out, head.data, head.length, err);
     for (size_t i = 0; status == PALI_OK && i < count; i++)
-        status = pl_item_write(f->saving, entries[i].item, out, NULL, err);
+        status = pl_item_write(f->saving, entries[i].item, pl_output_sink, out, NULL, err);
     free(tensors);
     free(head.data);
     return status;

@@ -140,7 +140,7 @@ static pali_status write_tensor(pl_saving *saving, const pl_item *item, pl_outpu
 {
     const size_t rows = item->saved.dtype == PL_Q8_TILES ? item->saved.shape[0] : 0;
     float *scale = pl_new(rows, sizeof *scale, "scales of rows", err);
-    pali_status status = scale ? pl_item_write(saving, item, out, scale, err) : PALI_MEMORY;
+    pali_status status = scale ? pl_item_write(saving, item, pl_output_sink, out, scale, err) : PALI_MEMORY;
     if (status == PALI_OK)
         status = pl_output_pad(out, PL_GGUF_ALIGNMENT, err);
     if (status == PALI_OK)

@@ -38,10 +38,14 @@ void pl_saving_free(pl_saving *saving);
 /* True for norms, biases and positions, which no product reads. */
 bool pl_is_plain(const pl_weight *weight);
 
-/* A weight's bytes as they are written; scales [rows] of PL_Q8_TILES, which come after them, into scale. */
-pali_status pl_item_write(pl_saving *saving, const pl_item *item, pl_output *out, float *scale, pali_error *err);
+/* Takes the next bytes of a file. */
+typedef pali_status pl_sink_fn(void *file, const void *bytes, size_t size, pali_error *err);
+pl_sink_fn pl_output_sink; /* its file is a pl_output */
 
-/* The same into memory, turned to big_vision's order. */
+/* A weight's bytes as they are written; scales [rows] of PL_Q8_TILES, which come after them, into scale. */
+pali_status pl_item_write(pl_saving *saving, const pl_item *item, pl_sink_fn *sink, void *file, float *scale, pali_error *err);
+
+/* A whole weight in memory, turned to big_vision's order. */
 pali_status pl_item_turned(pl_saving *saving, const pl_item *item, void *slice, pali_error *err);
 
 /* Counts bytes as done; PALI_CANCELLED where the user has had enough. */

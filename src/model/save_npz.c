@@ -96,8 +96,16 @@ static pl_dtype common_type(const stack *s)
     return s->first->saved.dtype;
 }
 
+static pali_status npz_sink(void *file, const void *bytes, size_t size, pali_error *err)
+{
+    return pl_npz_write(file, bytes, size, err);
+}
+
+/* One layer's values: in pieces where the order is ours, else as a whole. */
 static pali_status write_slice(pl_saving *saving, const pl_item *item, pl_npz_writer *w, pali_error *err)
 {
+    if (item->weight->form == PL_NPZ_AS_IS)
+        return pl_item_write(saving, item, npz_sink, w, NULL, err);
     void *slice = pl_new_aligned(item->bytes, item->weight->npz, err);
     pali_status status = slice ? pl_item_turned(saving, item, slice, err) : PALI_MEMORY;
     if (status == PALI_OK)
