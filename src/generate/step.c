@@ -33,8 +33,9 @@ static void embed(pl_context *ctx, const pl_paligemma *model, const batch *b, pl
     for (size_t i = 0; i < b->prefills; i++)
         row = pl_timeline_embed_prompt(ctx, b->active[i], x, row);
     for (size_t i = b->prefills; i < b->count; i++, row++) {
-        const pl_timeline *timeline = b->active[i];
-        pl_gemma_embed(ctx, &model->gemma, &timeline->tokens.data[timeline->tokens.count - 1], pl_rows_view(x, row, 1));
+        const pl_ids *tokens = &b->active[i]->tokens;
+        const int32_t *last = tokens->count ? &tokens->data[tokens->count - 1] : NULL; /* there is none while memory is planned */
+        pl_gemma_embed(ctx, &model->gemma, last, pl_rows_view(x, row, 1));
     }
 }
 
