@@ -136,9 +136,9 @@ def add_text(file, kind, head):
         file.matrix(block + "ffn_down", S.WIDTH, S.MLP, kind)
 
 
-def add_tower(file, kind):
-    """Blocks of 32 do not divide rows of 588 and 4304: those keep 16 bits."""
-    file.add("v.patch_embd.weight", (S.VISION_WIDTH, 3, S.PATCH, S.PATCH), Type.F16, deviation=1 / math.sqrt(3 * S.PATCH**2))
+def add_tower(file, kind, patch):
+    """Blocks of 32 do not divide rows of 588 and 4304: those keep 16 bits. `patch` is the type of the first."""
+    file.add("v.patch_embd.weight", (S.VISION_WIDTH, 3, S.PATCH, S.PATCH), patch, deviation=1 / math.sqrt(3 * S.PATCH**2))
     file.add("v.patch_embd.bias", (S.VISION_WIDTH,))
     file.add("v.position_embd.weight", (S.IMAGE_TOKENS, S.VISION_WIDTH))
     for n in range(S.VISION_LAYERS):
@@ -160,7 +160,7 @@ def write_pali(folder, weights):
     add_text_keys(file.writer)
     add_vision_keys(file.writer, "paligemma.vision.")
     add_text(file, kind, head)
-    add_tower(file, kind)
+    add_tower(file, kind, Type.BF16)
     file.affine("mm.0", S.WIDTH, S.VISION_WIDTH, kind)
     file.write()
 
@@ -181,7 +181,7 @@ def write_llama(folder, weights):
     vision.writer.add_array("clip.vision.image_mean", [0.5] * 3)
     vision.writer.add_array("clip.vision.image_std", [0.5] * 3)
     add_vision_keys(vision.writer, "clip.vision.")
-    add_tower(vision, kind)
+    add_tower(vision, kind, Type.F16)  # as clip's convolution wants it
     vision.norm("mm.soft_emb_norm", S.VISION_WIDTH)
     # clip transposes this matrix in every run, which it cannot do with blocks
     vision.add("mm.input_projection.weight", (S.VISION_WIDTH, S.WIDTH), Type.BF16, deviation=1 / math.sqrt(S.VISION_WIDTH))
