@@ -81,8 +81,8 @@ static void bench_narrow(const bench *b)
         const size_t stride = strides[i];
         const double flop = 2e-9 * ROWS * N * SLICE;
         double bf16, i8;
-        BEST(bf16, kernels->gemm_bf16(ROWS, N, SLICE, (const uint16_t *)b->rows, stride, (const uint16_t *)b->panel, SLICE * PL_TILE_ROWS, b->c, N, false));
-        BEST(i8, kernels->gemm_i8(ROWS, N, SLICE, (const int8_t *)b->rows, stride, b->a, (const int8_t *)b->panel, SLICE * PL_TILE_ROWS, b->a, b->c, N, false));
+        BEST(bf16, kernels->gemm_bf16(ROWS, N, SLICE, (const uint16_t *)b->rows, stride, (const uint16_t *)b->panel, SLICE * PL_TILE_ROWS, b->c, N, false, NULL));
+        BEST(i8, kernels->gemm_i8(ROWS, N, SLICE, (const int8_t *)b->rows, stride, b->a, (const int8_t *)b->panel, SLICE * PL_TILE_ROWS, b->a, b->c, N, false, NULL));
         printf("  stride %zu: bf16 %.1f, int8 %.1f", stride, flop / bf16, flop / i8);
     }
     printf("\n");

@@ -82,19 +82,25 @@ typedef void pl_pack_i8_fn(size_t rows, size_t k, const void *w, size_t row_byte
 /* bf16 tiles of a matrix that lies [k][columns] in floats (values in attention), columns <= 16. */
 typedef void pl_pack_columns_bf16_fn(size_t columns, size_t k, const float *b, size_t row_stride, uint16_t *tiles);
 
+/* Memory that the caller will read next: `runs` runs of `bytes`, `stride` bytes apart. A product may ask the second cache for it on its way. */
+typedef struct pl_ahead {
+    const void *at;
+    size_t bytes, runs, stride;
+} pl_ahead;
+
 /*
  * c[m][n] = (accumulate ? c[m][n] : 0) + sum over k of a[m][k] * b[k][n]; a [m, k] bf16 with a stride
  * in values, b tiles of 16 columns each, tile_stride values from one column of tiles to the next. Sums
  * are chains in f32 that go on from c: cutting k into whole blocks changes no bit, nor do m and n. How a
- * pair of products is rounded on the way is the level's own.
+ * pair of products is rounded on the way is the level's own. ahead may be NULL.
  */
 typedef void pl_gemm_bf16_fn(size_t m, size_t n, size_t k, const uint16_t *a, size_t a_stride, const uint16_t *tiles, size_t tile_stride, float *c, size_t c_stride,
-                             bool accumulate);
+                             bool accumulate, const pl_ahead *ahead);
 
 /* c[m][n] = (accumulate ? c[m][n] : 0) + a_scale[m] * b_scale[n] * (sum over k of a[m][k] * b[k][n], exact); b_scale NULL: 1. k <= PL_I8_SLICE. */
 enum { PL_I8_SLICE = 16384 };
 typedef void pl_gemm_i8_fn(size_t m, size_t n, size_t k, const int8_t *a, size_t a_stride, const float *a_scale, const int8_t *tiles, size_t tile_stride,
-                           const float *b_scale, float *c, size_t c_stride, bool accumulate);
+                           const float *b_scale, float *c, size_t c_stride, bool accumulate, const pl_ahead *ahead);
 
 /*
  * As skinny, with activations in two planes: planes [m][2][stride] int8, high before low, with the

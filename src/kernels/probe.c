@@ -25,7 +25,7 @@ static void run_f32(const pl_kernels *k, operands *o)
 static void run_bf16(const pl_kernels *k, operands *o)
 {
     const uint16_t *a = (const uint16_t *)(const void *)o->a, *tiles = (const uint16_t *)(const void *)o->panel;
-    k->gemm_bf16(M, N, K, a, K, tiles, K * PL_TILE_ROWS, o->c, PL_PANEL_MAX, false);
+    k->gemm_bf16(M, N, K, a, K, tiles, K * PL_TILE_ROWS, o->c, PL_PANEL_MAX, false, NULL);
 }
 
 /* The shortest of some runs, in seconds: others on the machine only add. */

@@ -249,7 +249,8 @@ static void check_gemm_bf16_size(const pl_kernels *t, size_t m, size_t n, size_t
         for (size_t i = 0; i < filled; i++)
             tiles[j / 16 * tile_stride + i / 2 * 32 + 2 * (j % 16) + i % 2] = i < k ? pl_f32_to_bf16(random_float()) : 0;
     float *const got = edge_floats(c_size), *const start = edge_copy(c_size, got);
-    t->gemm_bf16(m, n, k, a, filled, tiles, tile_stride, got, c_stride, accumulate);
+    const pl_ahead ahead = {.at = tiles, .bytes = 100, .runs = columns, .stride = 2 * tile_stride}; /* has no effect */
+    t->gemm_bf16(m, n, k, a, filled, tiles, tile_stride, got, c_stride, accumulate, m % 2 ? &ahead : NULL);
     for (size_t i = 0; i < m; i++) {
         for (size_t j = 0; j < c_stride && i * c_stride + j < c_size; j++) {
             const size_t at = i * c_stride + j;
@@ -272,8 +273,8 @@ static void check_gemm_bf16_size(const pl_kernels *t, size_t m, size_t n, size_t
         for (size_t j = 0; j < n; j += 16) {
             const size_t cut = pl_min(k, filled / 2 / PL_TILE_BF16 * PL_TILE_BF16), width = pl_min(16, n - j);
             const uint16_t *const column = tiles + j / 16 * tile_stride;
-            t->gemm_bf16(1, width, cut, a + i * filled, filled, column, 0, again + i * c_stride + j, c_stride, accumulate);
-            t->gemm_bf16(1, width, k - cut, a + i * filled + cut, filled, column + cut * 16, 0, again + i * c_stride + j, c_stride, true);
+            t->gemm_bf16(1, width, cut, a + i * filled, filled, column, 0, again + i * c_stride + j, c_stride, accumulate, NULL);
+            t->gemm_bf16(1, width, k - cut, a + i * filled + cut, filled, column + cut * 16, 0, again + i * c_stride + j, c_stride, true, NULL);
         }
     assert_same(t, "gemm_bf16 in pieces", c_size, again, got);
     edge_free_all();
@@ -300,7 +301,8 @@ static void check_gemm_i8_size(const pl_kernels *t, size_t m, size_t n, size_t k
             tiles[j / 16 * tile_stride + i / 4 * 64 + 4 * (j % 16) + i % 4] = (int8_t)(i < k ? (int)(random_bits() >> 24) % 255 - 127 : 0);
     const float *const a_scale = edge_floats(m), *const b_scale = m % 2 ? edge_floats(n) : NULL;
     float *const got = edge_floats(c_size), *const start = edge_copy(c_size, got);
-    t->gemm_i8(m, n, k, a, filled, a_scale, tiles, tile_stride, b_scale, got, c_stride, accumulate);
+    const pl_ahead ahead = {.at = tiles, .bytes = 1000, .runs = 1};
+    t->gemm_i8(m, n, k, a, filled, a_scale, tiles, tile_stride, b_scale, got, c_stride, accumulate, m % 2 ? &ahead : NULL);
     for (size_t i = 0; i < m; i++) {
         for (size_t j = 0; j < n; j++) {
             int32_t sum = 0;

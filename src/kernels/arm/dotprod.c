@@ -53,8 +53,9 @@ ALWAYS_INLINE void step_i8(const product *p, size_t rows)
 STEPS(step_i8, 1)
 
 static void gemm_i8_dotprod(size_t m, size_t n, size_t k, const int8_t *a, size_t a_stride, const float *a_scale, const int8_t *tiles, size_t tile_stride, const float *b_scale, float *c,
-                            size_t c_stride, bool accumulate)
+                            size_t c_stride, bool accumulate, const pl_ahead *ahead)
 {
+    (void)ahead;
     const product p = product_i8(k, a, a_stride, a_scale, tiles, tile_stride, b_scale, c, c_stride, accumulate);
     step_i8_all(&p, m, n);
 }

@@ -107,14 +107,16 @@ STEPS(step_i8, 2)
 STEPS(step_bf16, 2)
 
 static void gemm_i8_i8mm(size_t m, size_t n, size_t k, const int8_t *a, size_t a_stride, const float *a_scale, const int8_t *tiles, size_t tile_stride, const float *b_scale, float *c,
-                         size_t c_stride, bool accumulate)
+                         size_t c_stride, bool accumulate, const pl_ahead *ahead)
 {
+    (void)ahead;
     const product p = product_i8(k, a, a_stride, a_scale, tiles, tile_stride, b_scale, c, c_stride, accumulate);
     step_i8_all(&p, m, n);
 }
 
-static void gemm_bf16_i8mm(size_t m, size_t n, size_t k, const uint16_t *a, size_t a_stride, const uint16_t *tiles, size_t tile_stride, float *c, size_t c_stride, bool accumulate)
+static void gemm_bf16_i8mm(size_t m, size_t n, size_t k, const uint16_t *a, size_t a_stride, const uint16_t *tiles, size_t tile_stride, float *c, size_t c_stride, bool accumulate, const pl_ahead *ahead)
 {
+    (void)ahead;
     const product p = {.steps = (2 * k + STEP_BYTES - 1) / STEP_BYTES, .a = (const unsigned char *)a, .tiles = (const unsigned char *)tiles, .a_stride = 2 * a_stride,
                        .tile_stride = 2 * tile_stride, .c = c, .c_stride = c_stride, .accumulate = accumulate};
     step_bf16_all(&p, m, n);

@@ -182,8 +182,9 @@ void pl_pack_columns_bf16_ref(size_t columns, size_t k, const float *b, size_t r
             tiles[i / 2 * 2 * PL_TILE_ROWS + 2 * j + i % 2] = i < k && j < columns ? pl_f32_to_bf16(b[i * row_stride + j]) : 0;
 }
 
-void pl_gemm_bf16_ref(size_t m, size_t n, size_t k, const uint16_t *a, size_t a_stride, const uint16_t *tiles, size_t tile_stride, float *c, size_t c_stride, bool accumulate)
+void pl_gemm_bf16_ref(size_t m, size_t n, size_t k, const uint16_t *a, size_t a_stride, const uint16_t *tiles, size_t tile_stride, float *c, size_t c_stride, bool accumulate, const pl_ahead *ahead)
 {
+    (void)ahead;
     for (size_t i = 0; i < m; i++) {
         for (size_t j = 0; j < n; j++) {
             const uint16_t *column = tiles + j / PL_TILE_ROWS * tile_stride + 2 * (j % PL_TILE_ROWS);
@@ -196,8 +197,9 @@ void pl_gemm_bf16_ref(size_t m, size_t n, size_t k, const uint16_t *a, size_t a_
 }
 
 void pl_gemm_i8_ref(size_t m, size_t n, size_t k, const int8_t *a, size_t a_stride, const float *a_scale, const int8_t *tiles, size_t tile_stride, const float *b_scale, float *c,
-                    size_t c_stride, bool accumulate)
+                    size_t c_stride, bool accumulate, const pl_ahead *ahead)
 {
+    (void)ahead;
     for (size_t i = 0; i < m; i++) {
         for (size_t j = 0; j < n; j++) {
             const int8_t *column = tiles + j / PL_TILE_ROWS * tile_stride + 4 * (j % PL_TILE_ROWS);

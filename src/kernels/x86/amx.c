@@ -43,6 +43,40 @@ static void configure(size_t rows)
     tile_configure(&config);
 }
 
+/* What is left of the caller's pl_ahead, asked for a share at every step. */
+typedef struct asking {
+    const unsigned char *run;
+    size_t runs, at, bytes, stride; /* at: byte of this run */
+    size_t share;                   /* lines a step */
+} asking;
+
+static asking start_asking(const pl_ahead *ahead, size_t steps)
+{
+    if (ahead == NULL || steps == 0)
+        return (asking){0};
+    const size_t lines = ahead->runs * ((ahead->bytes + LINE - 1) / LINE);
+    return (asking){.run = ahead->at, .runs = ahead->runs, .bytes = ahead->bytes, .stride = ahead->stride, .share = (lines + steps - 1) / steps};
+}
+
+static inline void ask(asking *s)
+{
+    for (size_t i = 0; i < s->share && s->runs > 0; i++) {
+        _mm_prefetch((const char *)s->run + s->at, _MM_HINT_T1);
+        s->at += LINE;
+        if (s->at >= s->bytes) {
+            s->at = 0;
+            s->run += s->stride;
+            s->runs--;
+        }
+    }
+}
+
+/* Steps of two by two tiles that a product of m rows takes, of `slices` of k each. */
+static size_t steps_of(size_t m, size_t n, size_t slices)
+{
+    return (m + 2 * TALL - 1) / (2 * TALL) * ((n + 2 * WIDE - 1) / (2 * WIDE)) * slices;
+}
+
 /* What a product is of: bytes apart, so that both number formats look alike. */
 typedef struct product {
     size_t n, blocks; /* columns; blocks of k */
@@ -52,6 +86,7 @@ typedef struct product {
     size_t c_stride;
     bool accumulate;
     const float *a_scale, *b_scale; /* int8 */
+    asking *ahead;
 } product;
 
 /* Sums of one or two tiles each way += a b over `blocks` of k. */
@@ -157,6 +192,7 @@ static void multiply_rows_bf16(const product *p, size_t m)
                 const size_t rows = m - i < 2 * TALL ? m - i : 2 * TALL;
                 const unsigned char *const a = p->a + i * p->a_bytes + q * LINE;
                 float *const c = p->c + i * p->c_stride + j;
+                ask(p->ahead);
                 if (rows > TALL && n > WIDE)
                     multiply_bf16(p, true, true, rows, n, blocks, a, b, c, accumulate);
                 else if (rows > TALL)
@@ -171,10 +207,12 @@ static void multiply_rows_bf16(const product *p, size_t m)
     }
 }
 
-static void gemm_bf16_amx(size_t m, size_t n, size_t k, const uint16_t *a, size_t a_stride, const uint16_t *tiles, size_t tile_stride, float *c, size_t c_stride, bool accumulate)
+static void gemm_bf16_amx(size_t m, size_t n, size_t k, const uint16_t *a, size_t a_stride, const uint16_t *tiles, size_t tile_stride, float *c, size_t c_stride, bool accumulate, const pl_ahead *ahead)
 {
-    product p = {.n = n, .blocks = (k + PL_TILE_BF16 - 1) / PL_TILE_BF16, .a = (const unsigned char *)a, .tiles = (const unsigned char *)tiles, .a_bytes = 2 * a_stride,
-                 .tile_bytes = 2 * tile_stride, .c = c, .c_stride = c_stride, .accumulate = accumulate};
+    const size_t blocks = (k + PL_TILE_BF16 - 1) / PL_TILE_BF16;
+    asking asked = start_asking(ahead, steps_of(m, n, (blocks + NEAR_BLOCKS - 1) / NEAR_BLOCKS));
+    product p = {.n = n, .blocks = blocks, .a = (const unsigned char *)a, .tiles = (const unsigned char *)tiles, .a_bytes = 2 * a_stride,
+                 .tile_bytes = 2 * tile_stride, .c = c, .c_stride = c_stride, .accumulate = accumulate, .ahead = &asked};
     const size_t whole = m - m % TALL;
     if (whole > 0) {
         configure(TALL);
@@ -237,6 +275,7 @@ static void multiply_rows_i8(const product *p, size_t m)
         const size_t n = p->n - j < 2 * WIDE ? p->n - j : 2 * WIDE;
         for (size_t i = 0; i < m; i += 2 * TALL) {
             const size_t rows = m - i < 2 * TALL ? m - i : 2 * TALL;
+            ask(p->ahead);
             if (rows > TALL && n > WIDE)
                 multiply_i8(p, true, true, rows, n, i, j);
             else if (rows > TALL)
@@ -250,10 +289,11 @@ static void multiply_rows_i8(const product *p, size_t m)
 }
 
 static void gemm_i8_amx(size_t m, size_t n, size_t k, const int8_t *a, size_t a_stride, const float *a_scale, const int8_t *tiles, size_t tile_stride, const float *b_scale, float *c,
-                        size_t c_stride, bool accumulate)
+                        size_t c_stride, bool accumulate, const pl_ahead *ahead)
 {
+    asking asked = start_asking(ahead, steps_of(m, n, 1));
     product p = {.n = n, .blocks = (k + PL_TILE_I8 - 1) / PL_TILE_I8, .a = (const unsigned char *)a, .tiles = (const unsigned char *)tiles, .a_bytes = a_stride,
-                 .tile_bytes = tile_stride, .c = c, .c_stride = c_stride, .accumulate = accumulate, .a_scale = a_scale, .b_scale = b_scale};
+                 .tile_bytes = tile_stride, .c = c, .c_stride = c_stride, .accumulate = accumulate, .a_scale = a_scale, .b_scale = b_scale, .ahead = &asked};
     const size_t whole = m - m % TALL;
     if (whole > 0) {
         configure(TALL);
@@ -400,8 +440,8 @@ bool pl_amx_works(void)
             a_bf16[r * DEPTH + k] = b_bf16[column + k / 2 * LINE / 2 + r % WIDE * 2 + k % 2] = pl_f32_to_bf16((float)sample(r, k));
         }
     }
-    gemm_bf16_amx(M, N, K, a_bf16, DEPTH, b_bf16, COLUMN, c_bf16, N, false);
-    gemm_i8_amx(M, N, K, a_i8, DEPTH, ones, b_i8, COLUMN, NULL, c_i8, N, false);
+    gemm_bf16_amx(M, N, K, a_bf16, DEPTH, b_bf16, COLUMN, c_bf16, N, false, NULL);
+    gemm_i8_amx(M, N, K, a_i8, DEPTH, ones, b_i8, COLUMN, NULL, c_i8, N, false, NULL);
     for (size_t i = 0; i < M * N; i++) {
         int sum = 0;
         for (size_t k = 0; k < K; k++)

@@ -89,8 +89,9 @@ ALWAYS_INLINE void multiply_rows(product p, size_t m, size_t vectors)
 }
 
 static void gemm_bf16_avx512_bf16(size_t m, size_t n, size_t k, const uint16_t *a, size_t a_stride, const uint16_t *tiles, size_t tile_stride, float *c, size_t c_stride,
-                                  bool accumulate)
+                                  bool accumulate, const pl_ahead *ahead)
 {
+    (void)ahead;
     product p = {.pairs = (k + 1) / 2, .a = a, .tiles = tiles, .a_stride = a_stride, .tile_stride = tile_stride, .c = c, .c_stride = c_stride, .accumulate = accumulate};
     for (size_t j = 0; j < n; j += 32) {
         p.n = n - j < 32 ? n - j : 32;

@@ -128,8 +128,9 @@ ALWAYS_INLINE void multiply_rows(product p, size_t m, size_t vectors)
 }
 
 static void gemm_i8_avx512_vnni(size_t m, size_t n, size_t k, const int8_t *a, size_t a_stride, const float *a_scale, const int8_t *tiles, size_t tile_stride, const float *b_scale,
-                                float *c, size_t c_stride, bool accumulate)
+                                float *c, size_t c_stride, bool accumulate, const pl_ahead *ahead)
 {
+    (void)ahead;
     product p = {.quads = (k + 3) / 4, .a = a, .tiles = tiles, .a_stride = a_stride, .tile_stride = tile_stride, .a_scale = a_scale,
                  .b_scale = b_scale, .c = c, .c_stride = c_stride, .accumulate = accumulate};
     for (size_t j = 0; j < n; j += 32) {

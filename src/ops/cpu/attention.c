@@ -163,7 +163,7 @@ static void score_tiles(const piece *p, const pl_span_tiles *tiles, size_t j, si
 {
     const size_t dim = p->job->attention->head_dim, depth = pl_round_up(dim, PL_TILE_BF16);
     const uint16_t *k = tiles->k + (p->kv_head * tiles->keys + j) * depth;
-    p->job->kernels->gemm_bf16(p->m, count, dim, p->q_bf16, depth, k, PL_TILE_ROWS * depth, p->scores, PL_KEY_BLOCK, false);
+    p->job->kernels->gemm_bf16(p->m, count, dim, p->q_bf16, depth, k, PL_TILE_ROWS * depth, p->scores, PL_KEY_BLOCK, false, NULL);
 }
 
 static void sum_tiles(const piece *p, const pl_span_tiles *tiles, size_t j, size_t count)
@@ -173,7 +173,7 @@ static void sum_tiles(const piece *p, const pl_span_tiles *tiles, size_t j, size
     for (size_t i = 0; i < p->m; i++)
         kernels->to_bf16(count, p->scores + i * PL_KEY_BLOCK, p->weights + i * PL_KEY_BLOCK);
     const uint16_t *v = tiles->v + p->kv_head * tiles->keys * wide + j * PL_TILE_ROWS;
-    kernels->gemm_bf16(p->m, dim, count, p->weights, PL_KEY_BLOCK, v, tiles->keys * PL_TILE_ROWS, p->o, dim, true);
+    kernels->gemm_bf16(p->m, dim, count, p->weights, PL_KEY_BLOCK, v, tiles->keys * PL_TILE_ROWS, p->o, dim, true, NULL);
 }
 
 /* ---- One task -------------------------------------------------------- */
