@@ -57,6 +57,13 @@ static bool runs_avx2(void)
     return has_features(bit_AVX | bit_FMA | bit_F16C, bit_AVX2, 0x6); /* xmm, ymm */
 }
 
+static bool runs_avx_vnni(void)
+{
+    enum { AVX_VNNI = 1 << 4 };
+    uint32_t a, b, c, d;
+    return runs_avx2() && __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & AVX_VNNI);
+}
+
 static bool runs_avx512(void)
 {
     const uint32_t ebx7 = bit_AVX2 | bit_AVX512F | bit_AVX512BW | bit_AVX512VL | bit_AVX512DQ;

@@ -39,6 +39,7 @@
 #define PL_LEVEL_LIST(X)          \
     X(ref, ref)                   \
     X(avx2, ref)                  \
+    X(avx_vnni, avx2)             \
     X(avx512, ref)                \
     X(avx512_vnni, avx512)        \
     X(avx512_bf16, avx512_vnni)   \

@@ -1,13 +1,15 @@
 /*
  * Kernels of instruction sets that the processor at hand may not have, from
  * the same source with its instructions replaced: AMX by plain C
- * (tile_emulation.h). What such a level adds is checked as test_kernels.c
+ * (tile_emulation.h), AVX-VNNI by AVX-512's form of it. What such a level adds is checked as test_kernels.c
  * checks those that run.
  */
 #include "kernels/check.h"
 
 /* A level under a name that does not meet that of the real one, and the level whose instructions the rest of it takes: X(name, base). */
-#define EMULATED_LIST(X) X(amx_emulated, avx512_bf16)
+#define EMULATED_LIST(X)          \
+    X(avx_vnni_evex, avx512_vnni) \
+    X(amx_emulated, avx512_bf16)
 
 #define FILL(name, base) void pl_fill_##name(pl_kernels *k);
 EMULATED_LIST(FILL)
