@@ -251,7 +251,16 @@ def make_gguf():
         for name, block, size in (("Q8_0", 32, 34), ("Q4_0", 32, 18), ("Q4_1", 32, 20), ("Q4_K", 256, 144), ("Q5_K", 256, 176), ("Q6_K", 256, 210)):
             writer.add_tensor(name.lower(), raw(2 * 2 * size).reshape(2, 2 * size), raw_dtype=quants[name])
 
-    def write(name, alignment=None, endianess=gguf.GGUFEndian.LITTLE, full=True):
+    def fill_tiles(writer):
+        """Two matrices in layouts of pali's own, as docs/MODEL.md has their keys; the seed of a fuzz target."""
+        for name, kind, rows, columns, size in (("a", "q8", 20, 60, 2 * 1024), ("b", "q4_0", 16, 64, 576)):
+            writer.add_string(f"pali.tensor.{name}.type", kind)
+            writer.add_string(f"pali.tensor.{name}.layout", "tiles")
+            writer.add_array(f"pali.tensor.{name}.shape", [rows, columns])
+            writer.add_tensor(name, ints((size,), "i1"))
+        writer.add_tensor("a.scale", floats((20,)))
+
+    def write(name, alignment=None, endianess=gguf.GGUFEndian.LITTLE, full=True, fill=fill):
         writer = gguf.GGUFWriter(path(name), "test", endianess=endianess)
         if alignment:
             writer.add_custom_alignment(alignment)
@@ -266,6 +275,7 @@ def make_gguf():
     write("aligned64.gguf", 64)
     write("big.gguf", endianess=gguf.GGUFEndian.BIG)
     write("none.gguf", full=False)
+    write("tiles.gguf", fill=fill_tiles)
     with open(path("all.gguf"), "rb") as f:
         data = bytearray(f.read())
     struct.pack_into("<I", data, 4, 2)

@@ -123,6 +123,21 @@ static void test_gguf(void **state)
     pl_tensor_file_close(file);
 }
 
+/* The same as ggml's package writes it. */
+static void test_foreign_tiles(void **state)
+{
+    (void)state;
+    pali_error err = {0};
+    pl_tensor_file *file = pl_gguf_open(DATA "tiles.gguf", &err);
+    if (!file)
+        fail_msg("%s", err.message);
+    const pl_tensor *a = pl_tensor_file_use(file, "a", &err), *b = pl_tensor_file_use(file, "b", &err);
+    assert_true(a && a->dtype == PL_Q8_TILES && a->shape[0] == 20 && a->shape[1] == 60);
+    assert_ptr_equal(a->scale, pl_tensor_file_use(file, "a.scale", &err)->data);
+    assert_true(b && b->dtype == PL_Q4_0_TILES && b->shape[0] == 16 && b->shape[1] == 64 && !b->scale);
+    pl_tensor_file_close(file);
+}
+
 /* One I8 tensor with these keys; returns what opening or using it says. */
 static const char *meaning(const char *type, const char *layout, const uint32_t *shape, size_t sizes, size_t bytes, size_t scales, pali_error *err)
 {
@@ -253,7 +268,7 @@ static void test_tokenizer(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_output), cmocka_unit_test(test_gguf),      cmocka_unit_test(test_wrong_tiles),
+        cmocka_unit_test(test_output), cmocka_unit_test(test_gguf),      cmocka_unit_test(test_foreign_tiles), cmocka_unit_test(test_wrong_tiles),
         cmocka_unit_test(test_npz),    cmocka_unit_test(test_tokenizer),
     };
     return cmocka_run_group_tests_name("writers", tests, make_path, remove_path);

@@ -34,6 +34,8 @@ static inline void walk(pl_tensor_file *file, const pali_error *err)
         demand(pl_tensor_bytes(&t->tensor, &bytes));
         for (size_t k = 0; k < bytes; k++)
             sum += ((const unsigned char *)t->tensor.data)[k];
+        for (size_t k = 0; t->tensor.scale && k < t->tensor.shape[0]; k++)
+            sum += t->tensor.scale[k] > 0;
     }
     volatile unsigned sink = sum;
     (void)sink;

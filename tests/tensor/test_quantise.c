@@ -50,7 +50,7 @@ static void test_tiles(void **state)
         const bool blocks = pl_dtype_block(plain) > 1;
         for (size_t rows = 1; rows <= PL_TILE_ROWS; rows += 5) {
             for (size_t n = blocks ? 32 : 1; n < 200; n += blocks ? 32 : 7) {
-                size_t row_bytes, group_bytes;
+                size_t row_bytes = 0, group_bytes = 0;
                 assert_true(pl_dtype_row_bytes(plain, n, &row_bytes) && pl_dtype_row_bytes(type, n, &group_bytes));
                 unsigned char *w = malloc(rows * row_bytes), *group = malloc(group_bytes), *back = malloc(row_bytes);
                 for (size_t i = 0; i < rows * row_bytes; i++)
