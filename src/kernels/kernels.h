@@ -238,6 +238,7 @@ typedef struct pl_kernels {
     size_t panel_rows;    /* rows of a that one inner product step takes; a hint for blocking */
     bool bf16_unit;       /* gemm_bf16 is faster than gemm here; asked of a short probe where processors differ */
     bool i8_unit;         /* gemm_i8 is faster than half of what gemm or gemm_bf16 take: two planes pay */
+    bool i4_few;          /* without an int8 unit: skinny_i8 of 4-bit codes is faster than skinny all the same */
 #define PL_KERNEL_FIELD(type, name) type *name;
     PL_KERNEL_LIST(PL_KERNEL_FIELD)
 #undef PL_KERNEL_FIELD

@@ -68,6 +68,9 @@ bool pl_bf16_is_faster(const pl_kernels *k);
 /* The kernels of pictures with AVX2, which serve the level avx512 too (x86/pixels_avx2.c). */
 void pl_fill_pixels_avx2(pl_kernels *k);
 
+/* The products of 4-bit codes of the level avx2 (x86/codes_avx2.c). */
+void pl_fill_codes_avx2(pl_kernels *k);
+
 /*
  * Values unpacked at a time on the way to a panel or a dot product: a multiple
  * of every type's block, small enough for the stack and the first cache.
