@@ -244,7 +244,9 @@ ALWAYS_INLINE void multiply_group(const coding type, size_t inputs, size_t rows,
         UNROLL
         for (size_t v = 0; v < LINE_VECTORS; v++) {
             float *const to = y + t * y_stride + VL * v;
-            const size_t left = rows > VL * v ? rows - VL * v : 0;
+            if (rows <= VL * v)
+                continue;
+            const size_t left = rows - VL * v;
             const vf total = type.scaled ? s.total[t][v] : joined(s.high[t][v], s.low[t][v]);
             vf_put(to, left, vf_fma(vf_set(x_scale[t]), total, accumulate ? vf_take(to, left) : vf_set(0)));
         }
