@@ -27,7 +27,7 @@ enum {
     BLOCK_COLUMNS_DEEP = 256,
     DEEP = 4096,
     COLUMN_STEP = 32,
-    SLICE = 1024,          /* of K: what is packed stays in the second cache, a multiple of every block */
+    SLICE_BYTES = 2048,    /* of each column that is packed at a time, so that all stay in the second cache; whole blocks of every type */
     SAME_SETS = 1024,      /* rows of x a multiple of this apart share the sets of the first cache: 8 % slower */
     ROW_BLOCK = 288        /* rows that go through packed columns at a time; a multiple of 12 and 32 */
 };
@@ -238,7 +238,7 @@ static pl_ahead weights_of(const pl_tensor *w, size_t first, size_t columns, siz
 /* y [T, columns] = x times columns first.. of the weights. */
 static void multiply_columns(const product_job *job, const pl_tensor *w, size_t first, size_t columns, unsigned char *room, float *y, size_t stride)
 {
-    const size_t in = job->x.width, step = job->form == FORM_F32 ? PL_SUM_SLICE : SLICE;
+    const size_t in = job->x.width, step = job->form == FORM_F32 ? PL_SUM_SLICE : job->form == FORM_BF16 ? SLICE_BYTES / 2 : SLICE_BYTES;
     size_t k = 0;
     do { /* once for K = 0 */
         const size_t slice = pl_min(step, in - k);
@@ -328,7 +328,7 @@ void pl_product(pl_context *ctx, const pl_tensor *weight, const pl_epilogue *epi
         job.columns = columns_of_task(y.width, threads, pl_max(STREAM_OUTPUTS, y.width / (threads * STREAM_ROUNDS)), STREAM_OUTPUTS);
     } else {
         job.columns = columns_of_task(y.width, threads, x.width > DEEP ? BLOCK_COLUMNS_DEEP : BLOCK_COLUMNS, COLUMN_STEP);
-        job.packed_bytes = PACKED_COLUMNS * (job.form == FORM_F32 ? PL_SUM_SLICE * sizeof(float) : SLICE * sizeof(uint16_t));
+        job.packed_bytes = PACKED_COLUMNS * (job.form == FORM_F32 ? PL_SUM_SLICE * sizeof(float) : (size_t)SLICE_BYTES);
     }
     job.scratch_bytes = job.packed_bytes + ((epilogue->gate != NULL) + (epilogue->add != NULL)) * x.count * job.columns * sizeof(float);
     if (job.scratch_bytes > 0)
