@@ -176,10 +176,11 @@ static void *work(void *argument)
     uint64_t seen = 0;
     for (;;) {
         wait_for_job(pool, seen);
-        if (atomic_load(&pool->stop))
-            return NULL;
-        if (!join(pool, &seen))
+        if (!join(pool, &seen)) {
+            if (atomic_load(&pool->stop)) /* looked at after the state, which changes after it */
+                return NULL;
             continue;
+        }
         take_tasks(pool, self->index);
         leave(pool);
     }
