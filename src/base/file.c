@@ -2,10 +2,10 @@
 #include "base/file.h"
 
 #include "base/memory.h"
+#include "base/output.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -155,18 +155,13 @@ pali_status pl_file_write(const char *path, const void *data, size_t size, pali_
         const int reason = write_all(path, data, size);
         return reason ? pl_fail(err, PALI_FAILED, "%s: cannot write: %s", path, strerror(reason)) : PALI_OK;
     }
-    char *temporary = pl_format(err, "%s.%ld.%lx.tmp", path, (long)getpid(), (unsigned long)pthread_self());
-    if (!temporary)
-        return PALI_MEMORY;
-    pali_status status = PALI_OK;
-    int reason = write_all(temporary, data, size);
-    if (reason == 0 && rename(temporary, path) != 0)
-        reason = errno;
-    if (reason) {
-        unlink(temporary);
-        status = pl_fail(err, PALI_FAILED, "%s: cannot write: %s", path, strerror(reason));
-    }
-    free(temporary);
+    pl_output out;
+    pali_status status = pl_output_open(&out, path, err);
+    if (status == PALI_OK)
+        status = pl_output_write(&out, data, size, err);
+    if (status == PALI_OK)
+        status = pl_output_commit(&out, err);
+    pl_output_abandon(&out);
     return status;
 }
 

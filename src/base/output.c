@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,7 +30,7 @@ pali_status pl_output_open(pl_output *out, const char *path, pali_error *err)
 {
     *out = (pl_output){.fd = -1};
     out->path = pl_strdup(path, err);
-    out->temporary = pl_format(err, "%s.%ld.tmp", path, (long)getpid());
+    out->temporary = pl_format(err, "%s.%ld.%lx.tmp", path, (long)getpid(), (unsigned long)pthread_self());
     out->buffer = pl_new_raw(BUFFER, 1, "file to write", err);
     pali_status status = out->path && out->temporary && out->buffer ? PALI_OK : PALI_MEMORY;
     if (status == PALI_OK) {

@@ -232,3 +232,9 @@ pali_status pl_config_check(const pl_config *config, const char *path, pali_erro
         return pl_fail(err, PALI_MODEL, "%s: norm eps and rope base: expected numbers above 0", path);
     return PALI_OK;
 }
+
+double pl_config_query_scalar(const pl_config *config)
+{
+    const double scale = (double)config->text.query_scale, scalar = 1 / (scale * scale), whole = round(scalar);
+    return fabs((double)(float)(1 / sqrt(whole)) - scale) <= 0 ? whole : scalar;
+}

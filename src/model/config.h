@@ -42,6 +42,9 @@ pali_status pl_config_from_gguf(pl_config *config, const pl_tensor_file *text, c
  */
 void pl_config_released_constants(pl_config *config);
 
+/* What the scale of queries is the inverse root of: a whole number in all released models, which the root has rounded. */
+double pl_config_query_scalar(const pl_config *config);
+
 /* Refuses sizes that make no model (zeros, heads that do not divide, ...). `path` stands in the message. */
 pali_status pl_config_check(const pl_config *config, const char *path, pali_error *err);
 

@@ -83,11 +83,8 @@ static json_t *text_config(const pl_config *config, const char *type)
     set_text(text, "torch_dtype", type);
     if (!config->gemma2)
         return text;
-    const double scalar = 1 / ((double)t->query_scale * (double)t->query_scale), whole = round(scalar);
-    if ((float)(1 / sqrt(whole)) == t->query_scale)
-        set_size(text, "query_pre_attn_scalar", (size_t)whole);
-    else
-        json_object_set_new(text, "query_pre_attn_scalar", json_real(scalar));
+    const double scalar = pl_config_query_scalar(config);
+    json_object_set_new(text, "query_pre_attn_scalar", scalar > floor(scalar) ? json_real(scalar) : json_integer((json_int_t)scalar));
     set_size(text, "sliding_window", 4096); /* as released; longer texts than Gemma's context do not come up */
     json_object_set_new(text, "attn_logit_softcapping", t->attention_softcap > 0 ? json_real((double)t->attention_softcap) : json_null());
     json_object_set_new(text, "final_logit_softcapping", t->final_softcap > 0 ? json_real((double)t->final_softcap) : json_null());

@@ -6,20 +6,12 @@
 
 #include "formats/gguf_layout.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 static void put_size(pl_gguf_writer *w, const char *key, size_t value, pali_error *err)
 {
     pl_gguf_put_u32(w, key, (uint32_t)value, err);
-}
-
-/* What the scale of queries was made of: a whole number in all released models, which the root has rounded. */
-static float query_scalar(float scale)
-{
-    const double scalar = 1 / ((double)scale * (double)scale), whole = round(scalar);
-    return (float)((float)(1 / sqrt(whole)) == scale ? whole : scalar);
 }
 
 static void put_text(pl_gguf_writer *w, const pl_config *config, pali_error *err)
@@ -35,7 +27,7 @@ static void put_text(pl_gguf_writer *w, const pl_config *config, pali_error *err
     put_size(w, "paligemma.attention.key_length", t->head_dim, err);
     put_size(w, "paligemma.attention.value_length", t->head_dim, err);
     pl_gguf_put_f32(w, "paligemma.attention.layer_norm_rms_epsilon", t->eps, err);
-    pl_gguf_put_f32(w, "paligemma.attention.query_pre_attn_scalar", query_scalar(t->query_scale), err);
+    pl_gguf_put_f32(w, "paligemma.attention.query_pre_attn_scalar", (float)pl_config_query_scalar(config), err);
     pl_gguf_put_f32(w, "paligemma.rope.freq_base", t->rope_base, err);
     if (!config->gemma2)
         return;

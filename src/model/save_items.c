@@ -178,6 +178,8 @@ static pali_status find_plain(pl_saving *saving, pali_error *err)
             saving->plain = saving->items[i].from.dtype;
         first = first && saving->plain == PL_DTYPE_COUNT;
     }
+    if (!is_float_type(saving->plain))
+        saving->plain = PL_DTYPE_COUNT;
     if (checkpoint->container != PL_CONTAINER_GGUF)
         return PALI_OK;
     pl_gguf_string key = {0};

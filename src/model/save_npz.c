@@ -12,7 +12,7 @@
 
 /* One array: the items that it is stacked of, first for each layer; second for the other of a pair. */
 typedef struct stack {
-    const pl_item *first, *second;
+    pl_item *first, *second;
     size_t layers;
     pl_dtype dtype;
 } stack;
@@ -75,10 +75,9 @@ static size_t shape_of(const pl_config *config, const stack *s, size_t shape[PL_
 /* Takes the type of all, or f32 where layers differ: an array has one type. */
 static void settle_type(pl_saving *saving, const stack *s)
 {
-    const size_t total = s->layers;
-    for (size_t layer = 0; layer < total; layer++)
+    for (size_t layer = 0; layer < s->layers; layer++)
         for (size_t i = 0; i < 2; i++) {
-            pl_item *item = (pl_item *)(uintptr_t)(i ? s->second : s->first);
+            pl_item *item = i ? s->second : s->first;
             if (!item || item[layer].saved.dtype == s->dtype)
                 continue;
             saving->total -= item[layer].bytes;
@@ -134,7 +133,7 @@ static pali_status write_stack(pl_saving *saving, const stack *s, pl_npz_writer 
 /* The stack that begins with item i; false if i is the second of a pair, or another layer. */
 static bool find_stack(const pl_saving *saving, size_t i, stack *s)
 {
-    const pl_item *item = &saving->items[i];
+    pl_item *item = &saving->items[i];
     if (item->layer > 0 || item->weight->pair == 1)
         return false;
     *s = (stack){.first = item, .layers = pl_part_layers(&saving->model->config, item->weight->part)};
