@@ -16,7 +16,10 @@ LEVELS = {"avx2": "haswell", "avx512": "skylakex"}
 
 
 def load_ggml(folder, level):
-    """Loads one of ggml's CPU libraries, before llama.cpp asks for a backend and takes the best; its name."""
+    """
+    Makes one of ggml's CPU libraries the only one that it finds, and loads it; its name. ggml looks into the folder
+    that it was built for, beside `folder`, again and again, and takes the best library there whatever is loaded.
+    """
     import llama_cpp  # has loaded what those libraries stand on
 
     def score(library):
@@ -26,12 +29,15 @@ def load_ggml(folder, level):
         library = folder / f"libggml-cpu-{LEVELS[level]}.so"
     else:
         library = max(folder.glob("libggml-cpu-*.so"), key=score)
+    found = folder.parent / "ggml"
+    found.mkdir(exist_ok=True)
+    for old in found.glob("*.so"):
+        old.unlink()
+    (found / library.name).symlink_to(library.resolve())
     ggml = ctypes.CDLL(str(pathlib.Path(llama_cpp.__file__).parent / "lib" / "libggml.so"))
     ggml.ggml_backend_load.restype = ctypes.c_void_p
-    if score(library) == 0 or not ggml.ggml_backend_load(str(library).encode()):
+    if score(library) == 0 or not ggml.ggml_backend_load(str(found / library.name).encode()):
         raise SystemExit(f"llama_peer: {library}: this processor cannot run it")
-    if ggml.ggml_backend_reg_count() != 1:
-        raise SystemExit(f"llama_peer: found more backends than {library.name}")
     return library.stem.removeprefix("libggml-cpu-")
 
 

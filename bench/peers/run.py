@@ -104,7 +104,7 @@ class Bench:
             self.measure("pali_peer.py", weights, level, where)
 
     def llama(self, weights):
-        where = ["--backends", self.home / "ggml", "--files", self.files, "--repeats", self.options.repeats]
+        where = ["--backends", self.home / "ggml-libraries", "--files", self.files, "--repeats", self.options.repeats]
         for kind in ("q4_0", "q4_0+q6_K") if weights == "q4_0" else (weights,):
             self.remove_files()
             if self.write_files("gguf_files.py", kind, "llama"):

@@ -34,10 +34,13 @@ mkdir -p "$home"
 home=$(cd "$home" && pwd)
 [ -x "$python" ] || python3 -m venv "$home/venv"
 
-# All of ggml's CPU libraries, one for each kind of processor, so that one can be chosen when it runs.
+# All of ggml's CPU libraries, one for each kind of processor. ggml takes the best that it finds in the folder it was
+# built for, so they are moved aside and the one that is wanted is linked there when it runs (llama_peer.py).
+rm -rf "$home/ggml" "$home/ggml-libraries"
 CC=clang-$clang CXX=clang++-$clang CMAKE_BUILD_PARALLEL_LEVEL=$(getconf _NPROCESSORS_ONLN) \
 CMAKE_ARGS="-DGGML_NATIVE=OFF -DGGML_BACKEND_DL=ON -DGGML_CPU_ALL_VARIANTS=ON -DGGML_BACKEND_DIR=$home/ggml" \
     "$python" -m pip install --no-cache-dir --no-binary llama-cpp-python -r "$here/requirements.txt"
+mv "$home/ggml" "$home/ggml-libraries"
 
 if [ -n "${PALI_PEERS_TORCH:-}" ]; then
     torch=$(command -v "$PALI_PEERS_TORCH") || fail "PALI_PEERS_TORCH: found '$PALI_PEERS_TORCH', expected a Python"
