@@ -8,6 +8,7 @@
 #include "base/machine.h"
 #include "model/find.h"
 #include "model/random.h"
+#include "model/recast.h"
 #include "model/shapes.h"
 
 #include <stdio.h>
@@ -112,12 +113,12 @@ static int read_batches(const settings *given, bench *b)
 static int read_type(const settings *given, bench *b)
 {
     b->type = PL_BF16;
-    if (!given->type || given->model)
+    if (!given->type || given->model || pl_type_parse(given->type, "type", &b->type, NULL) == PALI_OK)
         return 0;
     for (b->type = 0; b->type < PL_DTYPE_COUNT; b->type++)
         if ((pl_dtype_is_float(b->type) || pl_dtype_is_tiled(b->type)) && strcmp(pl_dtype_name(b->type), given->type) == 0)
             return 0;
-    return fail_usage(&bench_command, "--type: found '%s', expected a type of weights, such as f32, bf16, q8_0, q4_0 or q4_0_tiles", given->type);
+    return fail_usage(&bench_command, "--type: found '%s', expected a type of weights, such as f32, bf16, q8, q8_0, q4_0 or q4_0_tiles", given->type);
 }
 
 static int read_settings(const settings *given, bench *b)
