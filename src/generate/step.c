@@ -34,8 +34,7 @@ static void embed(pl_context *ctx, const pl_paligemma *model, const batch *b, pl
         row = pl_timeline_embed_prompt(ctx, b->active[i], x, row);
     for (size_t i = b->prefills; i < b->count; i++, row++) {
         const pl_ids *tokens = &b->active[i]->tokens;
-        const int32_t *last = tokens->count ? &tokens->data[tokens->count - 1] : NULL; /* there is none while memory is planned */
-        pl_gemma_embed(ctx, &model->gemma, last, pl_rows_view(x, row, 1));
+        pl_gemma_embed(ctx, &model->gemma, &tokens->data[tokens->count - 1], pl_rows_view(x, row, 1));
     }
 }
 
@@ -121,6 +120,14 @@ static void add(batch *b, pl_timeline *timeline)
     b->rows += rows;
 }
 
+/* Those added so far prefill, those to come decode. */
+static void close_prefills(batch *b)
+{
+    b->prefills = b->count;
+    b->prefill_rows = b->rows;
+    b->prefill_outputs = b->outputs;
+}
+
 /*
  * Lists the timelines that have something to do, in arrays that the first one
  * keeps, so that decoding allocates nothing. Prefills wait for a later step
@@ -139,9 +146,7 @@ static pali_status gather(batch *b, pl_timeline *const *timelines, size_t n, pal
     for (size_t i = 0; i < n; i++)
         if (timelines[i]->phase == PL_PHASE_PREFILL && (b->count == 0 || b->rows + rows_of(timelines[i]) <= MOST_ROWS))
             add(b, timelines[i]);
-    b->prefills = b->count;
-    b->prefill_rows = b->rows;
-    b->prefill_outputs = b->outputs;
+    close_prefills(b);
     for (size_t i = 0; i < n; i++)
         if (timelines[i]->phase == PL_PHASE_DECODE)
             add(b, timelines[i]);
@@ -175,8 +180,11 @@ uint64_t pl_question_bytes(const pl_engine *engine, size_t images, size_t prompt
     timeline.features = &features;
     timeline.prompt.count = prompt;
     timeline.phase = PL_PHASE_PREFILL;
-    pl_segment segment = {.cache = &timeline.cache, .rows = rows_of(&timeline), .prefix = rows_of(&timeline)};
-    batch b = {.active = &active, .count = 1, .rows = segment.rows, .segments = &segment};
+    const size_t rows = rows_of(&timeline);
+    pl_segment segment;
+    batch b = {.active = &active, .segments = &segment};
+    add(&b, &timeline);
+    close_prefills(&b);
     pl_arena vision = pl_arena_plan(), step = pl_arena_plan();
     pl_context ctx = pl_engine_context(engine, &vision);
     pl_paligemma_encode(&ctx, engine->model, NULL, pl_rows_view(features.rows, 0, pl_image_tokens(engine->model)));
@@ -184,7 +192,7 @@ uint64_t pl_question_bytes(const pl_engine *engine, size_t images, size_t prompt
     compute(&ctx, engine->model, &b);
     const uint64_t side = config->vision.image_size, pixels = side * side * 3 * sizeof(float);
     return pixels + features.rows.count * features.rows.width * sizeof(float) + pl_max(vision.peak, step.peak) +
-           pl_kv_cache_position_bytes(&timeline.cache) * (segment.rows + answer);
+           pl_kv_cache_position_bytes(&timeline.cache) * (rows + answer);
 }
 
 /* The question cannot be answered: what was made of the answer stays readable. */

@@ -172,11 +172,17 @@ static void planned_is_what_is_asked(void **state)
     pali_session *session = pali_session_new(model, NULL, &err);
     pali_image *image = pali_image_open(TINY "a.png", &err);
     assert_int_equal(pali_session_set_images(session, &image, 1, &err), PALI_OK);
-    uint64_t arena = session->timeline.arena.size;
-    assert_int_equal(pali_session_prompt(session, "caption en", NULL, &err), PALI_OK);
+    const uint64_t of_picture = session->timeline.arena.size;
+    char prompt[400]; /* so long that the prefill takes more than the picture */
+    memset(prompt, 'a', sizeof prompt);
+    for (size_t i = 1; i < sizeof prompt; i += 2)
+        prompt[i] = ' ';
+    prompt[sizeof prompt - 1] = '\0';
+    assert_int_equal(pali_session_prompt(session, prompt, NULL, &err), PALI_OK);
     assert_int_equal(pali_step(&session, 1, &err), PALI_OK);
     const pl_timeline *t = &session->timeline;
-    arena = t->arena.size > arena ? t->arena.size : arena;
+    const uint64_t arena = t->arena.size;
+    assert_true(arena > of_picture);
     const size_t side = model->weights->config.vision.image_size, rows = t->features->rows.count;
     const uint64_t held = side * side * 3 * sizeof(float) + rows * t->features->rows.width * sizeof(float) + arena +
                           pl_kv_cache_position_bytes(&t->cache) * (rows + t->prompt.count + PL_DEFAULT_MAX_TOKENS);
