@@ -2,8 +2,7 @@
  * Operations on matrices of activations, over all threads of the context. Every
  * op writes to an output that the caller pushed and leaves its inputs as they
  * are, unless its name ends in _inplace. Results do not depend on the number of
- * threads: work is cut into the same tasks always, and one task computes one
- * piece of the output.
+ * threads: each value is computed in one order, however work is cut into tasks.
  */
 #ifndef PL_OPS_OPS_H
 #define PL_OPS_OPS_H
