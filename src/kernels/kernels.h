@@ -7,7 +7,7 @@
  * (rows of W [N, K]) packed as float [K][panel_columns], so that one product
  * serves every weight type. Each output element is summed in one fixed order
  * over k: a row gets the same bits alone and in a batch, with k whole and cut
- * between slices, and on every level. gemv adds in an order of its level, which depends on k
+ * between slices, and on every level. Products of few rows add in an order of their level, which depends on k
  * only. A NaN or infinity among the inputs leaves a value that is not finite.
  * Weights may lie at any address, floats are aligned to 4 bytes; k may be 0.
  */
@@ -235,7 +235,6 @@ typedef void pl_resample_down_fn(size_t n, size_t taps, const int16_t *high, con
 typedef struct pl_kernels {
     const char *level;    /* "ref", "avx2", "neon" ...: levels.h */
     size_t panel_columns; /* at most PL_PANEL_MAX, a multiple of 8 */
-    size_t panel_rows;    /* rows of a that one inner product step takes; a hint for blocking */
     bool bf16_unit;       /* gemm_bf16 is faster than gemm here; asked of a short probe where processors differ */
     bool i8_unit;         /* gemm_i8 is faster than half of what gemm or gemm_bf16 take: two planes pay */
     bool i4_few;          /* without an int8 unit: skinny_i8 of 4-bit codes is faster than skinny all the same */

@@ -117,7 +117,7 @@ static void check_pack_size(const pl_kernels *k, pl_dtype type, size_t rows, siz
 
 void check_pack(const pl_kernels *k)
 {
-    assert_true(k->panel_columns <= PL_PANEL_MAX && k->panel_columns % 8 == 0 && k->panel_columns > 0 && k->panel_rows > 0);
+    assert_true(k->panel_columns <= PL_PANEL_MAX && k->panel_columns % 8 == 0 && k->panel_columns > 0);
     for (pl_dtype type = 0; type < PL_DTYPE_COUNT; type++) {
         assert_int_equal(k->pack[type] != NULL, is_weight(type));
         const size_t columns = pl_max(k->panel_columns, pl_dtype_rows(type));

@@ -7,7 +7,7 @@
 
 #include <math.h>
 
-enum { COLUMNS = 16, ROWS = 4 };
+enum { COLUMNS = 16 };
 
 static void pack(pl_dtype type, size_t rows, size_t k, const void *w, size_t row_bytes, float *panel)
 {
@@ -97,7 +97,6 @@ double pl_peak_f32_ref(size_t steps, float *sink)
 void pl_fill_ref(pl_kernels *k)
 {
     k->panel_columns = COLUMNS;
-    k->panel_rows = ROWS;
 #define ENTRY(type, name) k->name = pl_##name##_ref;
     PL_KERNEL_LIST(ENTRY)
 #undef ENTRY

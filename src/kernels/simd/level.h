@@ -58,7 +58,6 @@
 static inline void fill_simd(pl_kernels *k)
 {
     k->panel_columns = PANEL;
-    k->panel_rows = PRODUCT_ROWS;
     PL_FLOAT_KERNEL_LIST(PL_SIMD_ENTRY)
     PL_WEIGHT_LIST(PL_SIMD_TYPED_ENTRY)
     PL_TILED_LIST(PL_SIMD_TILED_ENTRY)

@@ -7,6 +7,7 @@
  * rows pass. Tiles 0 to 3 are sums, 4 and 5 rows of a, 6 and 7 columns of b.
  */
 #include "kernels/levels.h"
+#include "kernels/unroll.h"
 
 #include <immintrin.h>
 #include <string.h>
@@ -16,8 +17,6 @@
 #else
 #include "kernels/x86/tile_words.h"
 #endif
-
-#define ALWAYS_INLINE static inline __attribute__((always_inline))
 
 enum {
     LINE = 64,

@@ -4,15 +4,10 @@
  * Lanes may wrap, as may sums of them: only the whole sum modulo 2^32 counts.
  */
 #include "kernels/ref/ref.h"
+#include "kernels/unroll.h"
 
 #include <immintrin.h>
 #include <string.h>
-
-#if defined(__clang__)
-#define UNROLL _Pragma("clang loop unroll(full)")
-#else
-#define UNROLL _Pragma("GCC unroll 4")
-#endif
 
 enum { PIXELS = 16 /* of a step of split_rgb */, COLUMNS = 32 /* of a step of resample_down */ };
 
