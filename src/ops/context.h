@@ -60,10 +60,10 @@ void *pl_push(pl_context *ctx, size_t count, size_t size);
 /* A fresh matrix in the arena, not initialised. */
 pl_rows pl_rows_push(pl_context *ctx, size_t count, size_t width);
 
-/* Rows first..first+count of a matrix, as a view. */
+/* Rows first..first+count of a matrix, as a view; of a planned one, which has no data, too. */
 static inline pl_rows pl_rows_view(pl_rows rows, size_t first, size_t count)
 {
-    return (pl_rows){.data = rows.data + first * rows.width, .count = count, .width = rows.width};
+    return (pl_rows){.data = rows.data ? rows.data + first * rows.width : NULL, .count = count, .width = rows.width};
 }
 
 static inline void pl_trace(const pl_context *ctx, const char *name, size_t index, pl_rows rows)

@@ -102,9 +102,12 @@ typedef struct block {
 
 static block block_of(const product_job *job, size_t task, size_t thread)
 {
-    unsigned char *scratch = job->scratch + thread * job->scratch_bytes;
     const size_t first = task * job->columns;
-    block b = {.first = first, .columns = pl_min(job->columns, job->y.width - first), .sums = job->y.data + first, .stride = job->y.width, .room = scratch};
+    block b = {.first = first, .columns = pl_min(job->columns, job->y.width - first), .sums = job->y.data + first, .stride = job->y.width};
+    if (!job->scratch_bytes)
+        return b;
+    unsigned char *scratch = job->scratch + thread * job->scratch_bytes;
+    b.room = scratch;
     scratch += job->packed_bytes;
     if (job->epilogue->gate) {
         b.gate = (float *)(void *)scratch;
