@@ -155,6 +155,8 @@ static pali_status check_target(const char *path, const pl_save_options *options
 {
     struct stat info;
     const bool folder = options->container == PL_CONTAINER_SAFETENSORS;
+    if (!*path)
+        return pl_fail(err, PALI_USAGE, "target: found an empty name, expected one of a %s", folder ? "folder" : "file");
     if (stat(path, &info) != 0)
         return check_parent(path, err);
     if (folder ? !S_ISDIR(info.st_mode) : !S_ISREG(info.st_mode))

@@ -1,7 +1,8 @@
 /*
  * A Hugging Face folder: weights in shards of at most 5 GB, configuration,
- * processor and tokenizer. It is made under another name beside its place and
- * renamed when all of it is on the disk.
+ * processor and tokenizer. It is made under another name and renamed when all
+ * of it is on the disk: beside its place; or, where a folder stands already,
+ * within it, as that may be a mount or the current one, which take no rename.
  */
 #include "model/save_config.h"
 
@@ -33,6 +34,7 @@ typedef struct entry {
 typedef struct folder {
     pl_saving *saving;
     const char *path;
+    bool there;      /* a folder stands at the path */
     char *temporary; /* owned */
     entry *entries;  /* [saving->count] owned */
     size_t shards;
@@ -271,6 +273,8 @@ static int remove_weights(const char *file, const char *name, const char *other)
     return !weights || unlink(file) == 0 ? 0 : errno;
 }
 
+static const char last[] = "config.json"; /* without it a folder is no model: no half of one is taken for it */
+
 static int move_file(const char *file, const char *name, const char *other)
 {
     char *to = pl_path_join(other, name, NULL);
@@ -279,33 +283,41 @@ static int move_file(const char *file, const char *name, const char *other)
     return reason;
 }
 
-/* Gives the finished folder its name. One that has files (with force) gets ours in place of its weights. */
+static int move_unless_last(const char *file, const char *name, const char *other)
+{
+    return strcmp(name, last) == 0 ? 0 : move_file(file, name, other);
+}
+
+/* Gives the finished folder its name; one that is there gets our files in place of its weights. */
 static pali_status install(const folder *f, pali_error *err)
 {
+    int reason = 0;
     pl_folder_sync(f->temporary);
-    if (rename(f->temporary, f->path) == 0) /* the name is free, or an empty folder has it */
-        return PALI_OK;
-    int reason = errno;
-    if (reason == ENOTEMPTY || reason == EEXIST)
+    if (!f->there)
+        reason = rename(f->temporary, f->path) == 0 ? 0 : errno;
+    else
         reason = each_file(f->path, remove_weights, NULL);
-    if (reason == 0)
+    if (f->there && reason == 0)
+        reason = each_file(f->temporary, move_unless_last, f->path);
+    if (f->there && reason == 0)
         reason = each_file(f->temporary, move_file, f->path);
-    if (reason == 0)
+    if (f->there && reason == 0)
         rmdir(f->temporary);
     return reason ? pl_fail(err, PALI_FAILED, "%s: cannot write: %s", f->path, strerror(reason)) : PALI_OK;
 }
 
-static char *temporary_name(const char *path, pali_error *err)
+static char *temporary_name(const folder *f, pali_error *err)
 {
-    size_t length = strlen(path);
-    while (length > 1 && path[length - 1] == '/')
+    size_t length = strlen(f->path);
+    while (length > 1 && f->path[length - 1] == '/')
         length--;
-    return pl_format(err, "%.*s.%ld.tmp", (int)length, path, (long)getpid());
+    return pl_format(err, "%.*s%s.%ld.tmp", (int)length, f->path, f->there ? "/" : "", (long)getpid());
 }
 
 pali_status pl_save_folder(pl_saving *saving, const char *path, pali_error *err)
 {
-    folder f = {.saving = saving, .path = path, .temporary = temporary_name(path, err)};
+    folder f = {.saving = saving, .path = path, .there = pl_is_folder(path)};
+    f.temporary = temporary_name(&f, err);
     pali_status status = f.temporary ? list_entries(&f, err) : PALI_MEMORY;
     bool made = false;
     if (status == PALI_OK) {

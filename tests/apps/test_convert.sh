@@ -62,6 +62,8 @@ run convert "$source" "$work/none/a.gguf"
 expect_error 2 "folder $work/none/ is missing"
 run convert "$source" /dev/full --to gguf
 expect_error 2 'found a special file'
+run convert "$source" ''
+expect_error 2 'found an empty name'
 run convert no/such/model "$work/to/a.gguf"
 [ "$code" = 3 ] || failed "exit code $code, expected 3"
 
@@ -83,6 +85,16 @@ run run -m "$work/layout.gguf" "$picture" 'caption en'
 expect_error 3 "in layout 'tubes', expected bf16, q8_0, q4_0 or q8 in tiles"
 run inspect --json "$work/layout.gguf"
 expect_json usable:false
+
+# The current folder takes no rename, and no more does a mount: their files come one by one.
+mkdir "$work/to/here"
+run convert -q "$source" "$work/to/here"
+about='pali convert . .'
+(cd "$work/to/here" && "$pali" convert -q . . --force --type bf16) || failed 'it failed'
+run inspect --json "$work/to/here"
+expect_json usable:true parts.0.dtypes.0=bf16
+rm -r "$work/to/here"
+expect_equal 'files left behind' '' "$(left)"
 
 # What is there stays unless it is to be replaced; a limit on files is a full disk.
 run convert -q "$source" "$work/to/a.gguf"
