@@ -253,7 +253,7 @@ char *pali_inspect(const char *name, const pali_inspect_options *options, pali_e
 {
     pali_inspect_options o;
     pl_take_options(&o, sizeof o, options);
-    char *path = pali_model_find(name, err);
+    char *path = pl_kernels_get(NULL, err) ? pali_model_find(name, err) : NULL; /* a wrong PALI_CPU is no fault of the model's */
     if (!path)
         return NULL;
     const pl_inspect_options inside = {.tokenizer = o.tokenizer, .vision = o.vision, .check = o.check, .tensors = o.tensors};

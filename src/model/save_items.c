@@ -7,6 +7,7 @@
 #include "model/recast.h"
 #include "tensor/quantise.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -91,23 +92,26 @@ static pali_status matrix_type(const pl_saving *saving, const pl_item *item, pl_
     const pl_save_options *options = saving->options;
     const pl_dtype wish = wish_of(options, item->weight);
     const bool gguf = options->container == PL_CONTAINER_GGUF;
+    char found[64];
     *type = wish == PL_DTYPE_COUNT ? item->from.dtype : pl_weight_type(item->weight, &saving->model->config, wish);
     if (!gguf && wish == PL_DTYPE_COUNT) {
         *type = pl_dtype_untiled(*type);
         *type = is_float_type(*type) ? *type : PL_F32; /* exact */
     }
     if (!gguf && !is_float_type(*type))
-        return refuse(item, pl_type_name(*type), "f32, bf16 or f16 in this format", err);
+        return pl_fail(err, PALI_USAGE, "type: found %s, expected f32, bf16 or f16 in this format; only a GGUF holds quantised types", pl_type_name(wish));
     if (gguf && item->adapters && wish == PL_DTYPE_COUNT && !pl_dtype_can_quantise(pl_dtype_untiled(*type)) && *type != PL_Q8_TILES)
         return refuse(item, pl_type_name(*type), "--type with it, to merge an adapter", err);
     if (options->layout == PL_LAYOUT_ROWS && *type == PL_Q8_TILES)
-        return refuse(item, "layout rows for type q8", "tiles", err);
+        return refuse(item, "layout rows for type q8", "tiles, the only layout it has, or another type", err);
     if (options->layout == PL_LAYOUT_ROWS)
         *type = pl_dtype_untiled(*type);
     if (options->layout != PL_LAYOUT_TILES || pl_dtype_is_tiled(*type))
         return PALI_OK;
-    if (tiled(*type) == *type)
-        return refuse(item, "layout tiles", "type bf16, q8_0, q4_0 or q8 for it", err);
+    if (tiled(*type) == *type) {
+        snprintf(found, sizeof found, "layout tiles for type %s", pl_type_name(*type));
+        return refuse(item, found, "rows, or --type bf16, q8_0, q4_0 or q8 with it", err);
+    }
     *type = tiled(*type);
     return PALI_OK;
 }

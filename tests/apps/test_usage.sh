@@ -61,6 +61,8 @@ PALI_PIN=yes run run -m "$model" no-such.png 'caption en'
 expect_error 2 "PALI_PIN: found 'yes', expected 0 or 1"
 PALI_CPU=fast run run -m "$model" no-such.png 'caption en'
 expect_error 2 "PALI_CPU: found 'fast', expected one of: ref"
+PALI_CPU=fast run inspect "$model"
+expect_error 2 "PALI_CPU: found 'fast'"
 
 run chat -m "$model" -
 expect_error 2 'standard input'

@@ -314,13 +314,13 @@ static void test_refused(void **state)
         if (options.container == PL_CONTAINER_GGUF)
             continue;
         options.language = PL_Q8_0;
-        refused(to, &options, PALI_USAGE, "expected f32, bf16 or f16 in this format");
+        refused(to, &options, PALI_USAGE, "type: found q8_0, expected f32, bf16 or f16 in this format");
         assert_int_equal(clear_folder(work), 0);
     }
     pl_save_options options = as_it_is;
     options.container = PL_CONTAINER_GGUF;
     options.layout = PL_LAYOUT_TILES;
-    refused(in_work("a.gguf", to), &options, PALI_USAGE, "found layout tiles, expected type bf16, q8_0, q4_0 or q8");
+    refused(in_work("a.gguf", to), &options, PALI_USAGE, "found layout tiles for type f32, expected rows, or --type bf16, q8_0, q4_0 or q8");
     options.layout = PL_LAYOUT_ROWS;
     options.vision = PL_Q8_TILES;
     refused(to, &options, PALI_USAGE, "found layout rows for type q8, expected tiles");
