@@ -8,8 +8,8 @@
  */
 #include "kernels/levels.h"
 #include "kernels/unroll.h"
+#include "kernels/x86/words_avx512.h"
 
-#include <immintrin.h>
 #include <string.h>
 
 #ifdef PL_TILE_WORDS
@@ -25,11 +25,6 @@ enum {
     WIDE = 16,        /* columns of a tile of sums */
     NEAR_BLOCKS = 16  /* blocks of k whose 32 columns of weights stay in the first cache: 32 KiB */
 };
-
-static inline __mmask16 first_lanes(size_t n)
-{
-    return (__mmask16)(n >= WIDE ? 0xffff : (1u << n) - 1);
-}
 
 /* Tiles of sums and of a with `rows` rows. */
 static void configure(size_t rows)

@@ -2,24 +2,15 @@
  * The level avx2: AVX2, FMA and F16C (Haswell, Zen and later). The vocabulary
  * of 8 floats; the loops are in kernels/simd/.
  */
-#include <immintrin.h>
-#include <stddef.h>
+#include "kernels/x86/words_avx2.h"
 
 #define PL_SIMD(name) name##_avx2
 
 enum { VF = 8, PRODUCT_ROWS = 6 };
 
-typedef __m256 vf;
-typedef __m256i vi;
-
 static inline vf vf_zero(void)
 {
     return _mm256_setzero_ps();
-}
-
-static inline vf vf_set(float x)
-{
-    return _mm256_set1_ps(x);
 }
 
 static inline vf vf_load(const float *p)
@@ -42,12 +33,6 @@ static inline void vf_store_bytes(unsigned char *p, vf x)
     _mm256_storeu_si256((__m256i *)(void *)p, _mm256_castps_si256(x));
 }
 
-static inline __m256i first_lanes(size_t n)
-{
-    static const int lanes[2 * VF] = {-1, -1, -1, -1, -1, -1, -1, -1};
-    return _mm256_loadu_si256((const __m256i *)(const void *)(lanes + VF - n));
-}
-
 static inline vf vf_load_first(const float *p, size_t n, vf fill)
 {
     const __m256i lanes = first_lanes(n);
@@ -65,19 +50,9 @@ static inline vf vf_load_bf16(const unsigned char *p)
     return _mm256_castsi256_ps(_mm256_slli_epi32(wide, 16));
 }
 
-static inline vf vf_load_f16(const unsigned char *p)
-{
-    return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)p));
-}
-
 static inline float load_one_f16(const unsigned char *p)
 {
     return _cvtsh_ss((unsigned short)(p[0] | p[1] << 8));
-}
-
-static inline vf vf_add(vf a, vf b)
-{
-    return _mm256_add_ps(a, b);
 }
 
 static inline vf vf_sub(vf a, vf b)
@@ -85,29 +60,9 @@ static inline vf vf_sub(vf a, vf b)
     return _mm256_sub_ps(a, b);
 }
 
-static inline vf vf_mul(vf a, vf b)
-{
-    return _mm256_mul_ps(a, b);
-}
-
 static inline vf vf_div(vf a, vf b)
 {
     return _mm256_div_ps(a, b);
-}
-
-static inline vf vf_fma(vf a, vf b, vf c)
-{
-    return _mm256_fmadd_ps(a, b, c);
-}
-
-static inline vf vf_min(vf a, vf b)
-{
-    return _mm256_min_ps(a, b);
-}
-
-static inline vf vf_max(vf a, vf b)
-{
-    return _mm256_max_ps(a, b);
 }
 
 static inline vf vf_abs(vf x)
@@ -140,13 +95,6 @@ static inline vf vf_ldexp(vf x, vf n)
     return vf_mul(vf_mul(x, _mm256_castsi256_ps(first)), _mm256_castsi256_ps(second));
 }
 
-static inline float vf_sum(vf x)
-{
-    const __m128 four = _mm_add_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));
-    const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
-    return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
-}
-
 static inline float vf_largest(vf x)
 {
     const __m128 four = _mm_max_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));
@@ -157,11 +105,6 @@ static inline float vf_largest(vf x)
 static inline unsigned vf_equal_bits(vf a, vf b)
 {
     return (unsigned)_mm256_movemask_ps(_mm256_cmp_ps(a, b, _CMP_EQ_OQ));
-}
-
-static inline vi vi_set(int x)
-{
-    return _mm256_set1_epi32(x);
 }
 
 static inline vi vi_load_u8(const unsigned char *p)
@@ -189,19 +132,9 @@ static inline vi vi_shift_right_signed(vi x, int bits)
     return _mm256_srai_epi32(x, bits);
 }
 
-static inline vi vi_and(vi a, vi b)
-{
-    return _mm256_and_si256(a, b);
-}
-
 static inline vi vi_or(vi a, vi b)
 {
     return _mm256_or_si256(a, b);
-}
-
-static inline vi vi_sub(vi a, vi b)
-{
-    return _mm256_sub_epi32(a, b);
 }
 
 static inline vi vi_shift_left(vi x, int bits)
@@ -212,26 +145,6 @@ static inline vi vi_shift_left(vi x, int bits)
 static inline vi vi_shift_right(vi x, int bits)
 {
     return _mm256_srli_epi32(x, bits);
-}
-
-static inline vf vf_from_int(vi x)
-{
-    return _mm256_cvtepi32_ps(x);
-}
-
-static inline vi vi_of_bits(vf x)
-{
-    return _mm256_castps_si256(x);
-}
-
-static inline vi vi_max(vi a, vi b)
-{
-    return _mm256_max_epi32(a, b);
-}
-
-static inline vi vi_from_rounded(vf x)
-{
-    return _mm256_cvtps_epi32(x);
 }
 
 static inline vi vi_round_bf16(vf x)

@@ -2,24 +2,15 @@
  * The level avx512: AVX-512 F, BW, VL and DQ (Skylake-SP, Ice Lake, Zen 4 and
  * later). The vocabulary of 16 floats; the loops are in kernels/simd/.
  */
-#include <immintrin.h>
-#include <stddef.h>
+#include "kernels/x86/words_avx512.h"
 
 #define PL_SIMD(name) name##_avx512
 
 enum { VF = 16, PRODUCT_ROWS = 12 };
 
-typedef __m512 vf;
-typedef __m512i vi;
-
 static inline vf vf_zero(void)
 {
     return _mm512_setzero_ps();
-}
-
-static inline vf vf_set(float x)
-{
-    return _mm512_set1_ps(x);
 }
 
 static inline vf vf_load(const float *p)
@@ -42,11 +33,6 @@ static inline void vf_store_bytes(unsigned char *p, vf x)
     _mm512_storeu_ps(p, x);
 }
 
-static inline __mmask16 first_lanes(size_t n)
-{
-    return (__mmask16)((1u << n) - 1);
-}
-
 static inline vf vf_load_first(const float *p, size_t n, vf fill)
 {
     return _mm512_mask_loadu_ps(fill, first_lanes(n), p);
@@ -63,19 +49,9 @@ static inline vf vf_load_bf16(const unsigned char *p)
     return _mm512_castsi512_ps(_mm512_slli_epi32(wide, 16));
 }
 
-static inline vf vf_load_f16(const unsigned char *p)
-{
-    return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)p));
-}
-
 static inline float load_one_f16(const unsigned char *p)
 {
     return _cvtsh_ss((unsigned short)(p[0] | p[1] << 8));
-}
-
-static inline vf vf_add(vf a, vf b)
-{
-    return _mm512_add_ps(a, b);
 }
 
 static inline vf vf_sub(vf a, vf b)
@@ -83,29 +59,9 @@ static inline vf vf_sub(vf a, vf b)
     return _mm512_sub_ps(a, b);
 }
 
-static inline vf vf_mul(vf a, vf b)
-{
-    return _mm512_mul_ps(a, b);
-}
-
 static inline vf vf_div(vf a, vf b)
 {
     return _mm512_div_ps(a, b);
-}
-
-static inline vf vf_fma(vf a, vf b, vf c)
-{
-    return _mm512_fmadd_ps(a, b, c);
-}
-
-static inline vf vf_min(vf a, vf b)
-{
-    return _mm512_min_ps(a, b);
-}
-
-static inline vf vf_max(vf a, vf b)
-{
-    return _mm512_max_ps(a, b);
 }
 
 static inline vf vf_abs(vf x)
@@ -134,11 +90,6 @@ static inline vf vf_ldexp(vf x, vf n)
     return _mm512_scalef_ps(x, n);
 }
 
-static inline float vf_sum(vf x)
-{
-    return _mm512_reduce_add_ps(x);
-}
-
 static inline float vf_largest(vf x)
 {
     return _mm512_reduce_max_ps(x);
@@ -147,11 +98,6 @@ static inline float vf_largest(vf x)
 static inline unsigned vf_equal_bits(vf a, vf b)
 {
     return _mm512_cmp_ps_mask(a, b, _CMP_EQ_OQ);
-}
-
-static inline vi vi_set(int x)
-{
-    return _mm512_set1_epi32(x);
 }
 
 static inline vi vi_load_u8(const unsigned char *p)
@@ -179,19 +125,9 @@ static inline vi vi_shift_right_signed(vi x, int bits)
     return _mm512_srai_epi32(x, (unsigned)bits);
 }
 
-static inline vi vi_and(vi a, vi b)
-{
-    return _mm512_and_si512(a, b);
-}
-
 static inline vi vi_or(vi a, vi b)
 {
     return _mm512_or_si512(a, b);
-}
-
-static inline vi vi_sub(vi a, vi b)
-{
-    return _mm512_sub_epi32(a, b);
 }
 
 static inline vi vi_shift_left(vi x, int bits)
@@ -202,26 +138,6 @@ static inline vi vi_shift_left(vi x, int bits)
 static inline vi vi_shift_right(vi x, int bits)
 {
     return _mm512_srli_epi32(x, (unsigned)bits);
-}
-
-static inline vf vf_from_int(vi x)
-{
-    return _mm512_cvtepi32_ps(x);
-}
-
-static inline vi vi_of_bits(vf x)
-{
-    return _mm512_castps_si512(x);
-}
-
-static inline vi vi_max(vi a, vi b)
-{
-    return _mm512_max_epi32(a, b);
-}
-
-static inline vi vi_from_rounded(vf x)
-{
-    return _mm512_cvtps_epi32(x);
 }
 
 static inline vi vi_round_bf16(vf x)

@@ -6,16 +6,11 @@
  */
 #include "kernels/levels.h"
 #include "kernels/unroll.h"
+#include "kernels/x86/words_avx512.h"
 
-#include <immintrin.h>
 #include <string.h>
 
 enum { ROWS = 12, VECTORS = 2, LINE = 32 /* values */ };
-
-static inline __mmask16 first_lanes(size_t n)
-{
-    return (__mmask16)(n >= 16 ? 0xffff : (1u << n) - 1);
-}
 
 static inline __m512bh load_pairs(const uint16_t *p)
 {

@@ -2,9 +2,9 @@
  * The level avx512_vnni: products of int8 by vpdpbusd (Cascade Lake, Ice Lake,
  * Zen 4 and later). The vocabulary of 16 numbers; the loops are in x86/vnni.h.
  */
-#include <immintrin.h>
+#include "kernels/x86/words_avx512.h"
+
 #include <stdbool.h>
-#include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -12,22 +12,9 @@
 
 enum { VL = 16, PRODUCT_ROWS = 12, INPUTS = 8, ROW_INPUTS = 4 };
 
-typedef __m512i vi;
-typedef __m512 vf;
-
 static inline vi vi_load(const void *p)
 {
     return _mm512_loadu_si512(p);
-}
-
-static inline vi vi_set(int x)
-{
-    return _mm512_set1_epi32(x);
-}
-
-static inline vi vi_and(vi a, vi b)
-{
-    return _mm512_and_si512(a, b);
 }
 
 static inline vi vi_xor(vi a, vi b)
@@ -35,69 +22,9 @@ static inline vi vi_xor(vi a, vi b)
     return _mm512_xor_si512(a, b);
 }
 
-static inline vi vi_max(vi a, vi b)
-{
-    return _mm512_max_epi32(a, b);
-}
-
 static inline int vi_sum(vi x)
 {
     return _mm512_reduce_add_epi32(x);
-}
-
-static inline vi vi_of_bits(vf x)
-{
-    return _mm512_castps_si512(x);
-}
-
-static inline vf vf_set(float x)
-{
-    return _mm512_set1_ps(x);
-}
-
-static inline vf vf_add(vf a, vf b)
-{
-    return _mm512_add_ps(a, b);
-}
-
-static inline vf vf_mul(vf a, vf b)
-{
-    return _mm512_mul_ps(a, b);
-}
-
-static inline vf vf_fma(vf a, vf b, vf c)
-{
-    return _mm512_fmadd_ps(a, b, c);
-}
-
-static inline vf vf_min(vf a, vf b)
-{
-    return _mm512_min_ps(a, b);
-}
-
-static inline vf vf_max(vf a, vf b)
-{
-    return _mm512_max_ps(a, b);
-}
-
-static inline vf vf_from_int(vi x)
-{
-    return _mm512_cvtepi32_ps(x);
-}
-
-static inline vi vi_from_rounded(vf x)
-{
-    return _mm512_cvtps_epi32(x);
-}
-
-static inline vf vf_load_f16(const unsigned char *p)
-{
-    return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)p));
-}
-
-static inline __mmask16 first_lanes(size_t n)
-{
-    return (__mmask16)(n >= VL ? 0xffff : (1u << n) - 1);
 }
 
 static inline vf vf_take(const float *p, size_t left)
@@ -130,19 +57,9 @@ static inline vi vi_low_plane(vi code, vi high)
     return _mm512_sub_epi32(code, _mm512_slli_epi32(high, 8));
 }
 
-static inline vi vi_sub(vi a, vi b)
-{
-    return _mm512_sub_epi32(a, b);
-}
-
 static inline vi vi_shift_left_8(vi x)
 {
     return _mm512_slli_epi32(x, 8);
-}
-
-static inline float vf_sum(vf x)
-{
-    return _mm512_reduce_add_ps(x);
 }
 
 /* Halves: 16 codes of the first block, 16 of the second, then the upper 16 of each. */

@@ -5,30 +5,17 @@
 #ifndef PL_KERNELS_X86_CODES_AVX2_H
 #define PL_KERNELS_X86_CODES_AVX2_H
 
-#include <immintrin.h>
+#include "kernels/x86/words_avx2.h"
+
 #include <stdbool.h>
-#include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 
 enum { VL = 8, PRODUCT_ROWS = 6, INPUTS = 2, ROW_INPUTS = 1 };
 
-typedef __m256i vi;
-typedef __m256 vf;
-
 static inline vi vi_load(const void *p)
 {
     return _mm256_loadu_si256(p);
-}
-
-static inline vi vi_set(int x)
-{
-    return _mm256_set1_epi32(x);
-}
-
-static inline vi vi_and(vi a, vi b)
-{
-    return _mm256_and_si256(a, b);
 }
 
 static inline vi vi_xor(vi a, vi b)
@@ -36,72 +23,11 @@ static inline vi vi_xor(vi a, vi b)
     return _mm256_xor_si256(a, b);
 }
 
-static inline vi vi_max(vi a, vi b)
-{
-    return _mm256_max_epi32(a, b);
-}
-
 static inline int vi_sum(vi x)
 {
     const __m128i four = _mm_add_epi32(_mm256_castsi256_si128(x), _mm256_extracti128_si256(x, 1));
     const __m128i two = _mm_add_epi32(four, _mm_shuffle_epi32(four, 0x4e));
     return _mm_cvtsi128_si32(_mm_add_epi32(two, _mm_shuffle_epi32(two, 0xb1)));
-}
-
-static inline vi vi_of_bits(vf x)
-{
-    return _mm256_castps_si256(x);
-}
-
-static inline vf vf_set(float x)
-{
-    return _mm256_set1_ps(x);
-}
-
-static inline vf vf_add(vf a, vf b)
-{
-    return _mm256_add_ps(a, b);
-}
-
-static inline vf vf_mul(vf a, vf b)
-{
-    return _mm256_mul_ps(a, b);
-}
-
-static inline vf vf_fma(vf a, vf b, vf c)
-{
-    return _mm256_fmadd_ps(a, b, c);
-}
-
-static inline vf vf_min(vf a, vf b)
-{
-    return _mm256_min_ps(a, b);
-}
-
-static inline vf vf_max(vf a, vf b)
-{
-    return _mm256_max_ps(a, b);
-}
-
-static inline vf vf_from_int(vi x)
-{
-    return _mm256_cvtepi32_ps(x);
-}
-
-static inline vi vi_from_rounded(vf x)
-{
-    return _mm256_cvtps_epi32(x);
-}
-
-static inline vf vf_load_f16(const unsigned char *p)
-{
-    return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)p));
-}
-
-static inline __m256i first_lanes(size_t n)
-{
-    static const int lanes[2 * VL] = {-1, -1, -1, -1, -1, -1, -1, -1};
-    return vi_load(lanes + VL - n);
 }
 
 static inline vf vf_take(const float *p, size_t left)
@@ -138,21 +64,9 @@ static inline vi vi_low_plane(vi code, vi high)
     return _mm256_sub_epi32(code, _mm256_slli_epi32(high, 8));
 }
 
-static inline vi vi_sub(vi a, vi b)
-{
-    return _mm256_sub_epi32(a, b);
-}
-
 static inline vi vi_shift_left_8(vi x)
 {
     return _mm256_slli_epi32(x, 8);
-}
-
-static inline float vf_sum(vf x)
-{
-    const __m128 four = _mm_add_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));
-    const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
-    return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
 }
 
 static inline vi row_codes(bool halves, const unsigned char *first, const unsigned char *second)
