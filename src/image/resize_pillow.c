@@ -211,11 +211,12 @@ static pali_status horizontal_pass(const pl_image *src, size_t first, size_t row
     pass p = {.kernels = hands->kernels, .table = table, .from = src->rgb + 3 * src->width * first, .to = to, .from_width = src->width, .to_width = width, .rows = rows};
     p.plane = src->width + table->taps; /* the last outputs read that far */
     p.planes = pl_new(pl_pool_threads(hands->pool) * 3 * p.plane, sizeof *p.planes, "resize rows", err);
-    if (p.planes)
+    const pali_status status = p.planes ? PALI_OK : PALI_MEMORY;
+    if (status == PALI_OK)
         run_pass(&p, across_task, hands->pool);
     free(p.planes);
     pl_tap_table_free(table);
-    return p.planes ? PALI_OK : PALI_MEMORY;
+    return status;
 }
 
 /* rows [?, width, 3] start at source row `first`; dst has the same width. */

@@ -167,7 +167,6 @@ static bool has_weight(const pl_config *config, const pl_weight *weight)
     return config->gemma2 || !weight->gemma2_only;
 }
 
-
 size_t pl_random_bytes(const pl_config *config, pl_dtype type)
 {
     size_t total = 0, bytes;
