@@ -155,7 +155,7 @@ static int bench_level(bench *b, const char *level)
         fprintf(stderr, "bench_kernels: %s\n", err.message);
         return 2;
     }
-    printf("%s: panels of %zu columns, %zu rows\n", level, b->kernels->panel_columns, b->kernels->panel_rows);
+    printf("%s: panels of %zu columns\n", level, b->kernels->panel_columns);
     bench_gemm(b);
     bench_narrow(b);
     for (pl_dtype type = 0; type < PL_DTYPE_COUNT; type++)

@@ -237,7 +237,7 @@ typedef struct pl_kernels {
     size_t panel_columns; /* at most PL_PANEL_MAX, a multiple of 8 */
     bool bf16_unit;       /* gemm_bf16 is faster than gemm here; asked of a short probe where processors differ */
     bool i8_unit;         /* gemm_i8 is faster than half of what gemm or gemm_bf16 take: two planes pay */
-    bool i4_few;          /* without an int8 unit: skinny_i8 of 4-bit codes is faster than skinny all the same */
+    bool few_i8[PL_DTYPE_COUNT]; /* skinny_i8 of the type is faster than skinny */
 #define PL_KERNEL_FIELD(type, name) type *name;
     PL_KERNEL_LIST(PL_KERNEL_FIELD)
 #undef PL_KERNEL_FIELD

@@ -68,8 +68,16 @@ bool pl_bf16_is_faster(const pl_kernels *k);
 /* The kernels of pictures with AVX2, which serve the level avx512 too (x86/pixels_avx2.c). */
 void pl_fill_pixels_avx2(pl_kernels *k);
 
-/* The products of 4-bit codes of the level avx2 (x86/codes_avx2.c). */
+/* The products of few rows of codes of the level avx2: of 4 bits (x86/codes_avx2.c) and of 8 (x86/wide_avx2.c). */
 void pl_fill_codes_avx2(pl_kernels *k);
+void pl_fill_wide_avx2(pl_kernels *k);
+
+/* Takes a skinny_i8 that is faster than the level's skinny. */
+static inline void pl_use_skinny_i8(pl_kernels *k, pl_dtype type, pl_skinny_i8_fn *skinny_i8)
+{
+    k->skinny_i8[type] = skinny_i8;
+    k->few_i8[type] = true;
+}
 
 /*
  * Values unpacked at a time on the way to a panel or a dot product: a multiple

@@ -35,9 +35,9 @@ static pali_status parse_type(const char *text, pl_dtype *type, pali_error *err)
     if (!kernels)
         return pl_status_of(err, PALI_FAILED);
     const pali_status status = pl_type_parse(text, "type", type, err);
-    if (kernels->i8_unit && *type == PL_Q8_0)
+    if (kernels->few_i8[PL_Q8_0_TILES] && *type == PL_Q8_0)
         *type = PL_Q8_0_TILES;
-    if ((kernels->i8_unit || kernels->i4_few) && *type == PL_Q4_0)
+    if (kernels->few_i8[PL_Q4_0_TILES] && *type == PL_Q4_0)
         *type = PL_Q4_0_TILES;
     return status;
 }

@@ -362,8 +362,27 @@ static void check_skinny_i8_size(const pl_kernels *k, pl_dtype type, size_t m, s
     edge_free_all();
 }
 
+/* Every code and every value of x at the end of its range: the largest sums that integers must hold. */
+static void check_skinny_i8_largest(const pl_kernels *k, int code)
+{
+    enum { ROWS = PL_TILE_ROWS, N = PL_I8_SLICE };
+    unsigned char *const w = edge_bytes(ROWS * N);
+    int8_t *const planes = edge_bytes(2 * N);
+    memset(w, (unsigned char)code, ROWS * N);
+    memset(planes, -127, N);
+    memset(planes + N, 0, N);
+    const float one = 1;
+    float *const y = edge_floats(ROWS);
+    k->skinny_i8[PL_Q8_TILES](1, ROWS, N, w, ROWS * N, planes, N, &one, y, ROWS, false);
+    for (size_t r = 0; r < ROWS; r++)
+        assert_near(k, "largest skinny_i8", r, (double)y[r], -127.0 * 256 * code * N, 0x1p-22 * 127 * 256 * 128 * N);
+    edge_free_all();
+}
+
 void check_skinny_i8(const pl_kernels *k)
 {
+    check_skinny_i8_largest(k, -128);
+    check_skinny_i8_largest(k, 127);
     for (pl_dtype type = 0; type < PL_DTYPE_COUNT; type++) {
         for (size_t i = 0; k->skinny_i8[type] != NULL && i < length_count; i++)
             check_skinny_i8_size(k, type, 1 + i % 17, 1 + i * 7 % 40, row_length(type, lengths[i]));

@@ -173,8 +173,8 @@ static double bound_of(const setting *s, pl_dtype type, size_t rows)
 {
     const pl_context ctx = {.regime = s->regime};
     const pl_kernels *k = s->kernels;
-    const bool four_bits = k->i4_few && (type == PL_Q4_0 || type == PL_Q4_0_TILES) && pl_few_rows(&ctx, rows);
-    const bool exact = s->activations == PL_ACTIVATIONS_F32 || type == PL_F32 || (!k->bf16_unit && !k->i8_unit && !four_bits);
+    const bool few_planes = k->few_i8[type] && pl_few_rows(&ctx, rows);
+    const bool exact = s->activations == PL_ACTIVATIONS_F32 || type == PL_F32 || (!k->bf16_unit && !k->i8_unit && !few_planes);
     const bool codes = type != PL_BF16 && type != PL_F16 && type != PL_BF16_TILES;
     if (exact)
         return 0x1p-19;

@@ -293,7 +293,7 @@ void pl_fill_dotprod(pl_kernels *k)
 {
     k->peak_i8 = peak_i8_dotprod;
     k->gemm_i8 = gemm_i8_dotprod;
-#define ENTRY(type, name) k->skinny_i8[PL_##type] = skinny_i8_##name##_dotprod;
+#define ENTRY(type, name) pl_use_skinny_i8(k, PL_##type, skinny_i8_##name##_dotprod);
     PL_CODED_LIST(ENTRY)
 #undef ENTRY
     k->i8_unit = true;

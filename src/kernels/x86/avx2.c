@@ -210,4 +210,5 @@ void pl_fill_avx2(pl_kernels *k)
     fill_simd(k);
     pl_fill_pixels_avx2(k);
     pl_fill_codes_avx2(k);
+    pl_fill_wide_avx2(k);
 }

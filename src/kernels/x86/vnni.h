@@ -386,11 +386,11 @@ static inline void fill_vnni(pl_kernels *k)
     k->to_i8 = PL_VNNI(to_i8);
     k->to_planes = PL_VNNI(to_planes);
     k->gemm_i8 = PL_VNNI(gemm_i8);
-    k->skinny_i8[PL_Q8_TILES] = PL_VNNI(skinny_i8_q8_tiles);
-    k->skinny_i8[PL_Q8_0_TILES] = PL_VNNI(skinny_i8_q8_0_tiles);
-    k->skinny_i8[PL_Q4_0_TILES] = PL_VNNI(skinny_i8_q4_0_tiles);
-    k->skinny_i8[PL_Q8_0] = PL_VNNI(skinny_i8_q8_0);
-    k->skinny_i8[PL_Q4_0] = PL_VNNI(skinny_i8_q4_0);
+    pl_use_skinny_i8(k, PL_Q8_TILES, PL_VNNI(skinny_i8_q8_tiles));
+    pl_use_skinny_i8(k, PL_Q8_0_TILES, PL_VNNI(skinny_i8_q8_0_tiles));
+    pl_use_skinny_i8(k, PL_Q4_0_TILES, PL_VNNI(skinny_i8_q4_0_tiles));
+    pl_use_skinny_i8(k, PL_Q8_0, PL_VNNI(skinny_i8_q8_0));
+    pl_use_skinny_i8(k, PL_Q4_0, PL_VNNI(skinny_i8_q4_0));
     k->peak_i8 = PL_VNNI(peak_i8);
     k->i8_unit = true;
 }

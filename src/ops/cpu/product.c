@@ -51,17 +51,12 @@ static bool has_codes(pl_dtype type)
     return type == PL_Q8_0 || type == PL_Q4_0 || type == PL_Q8_TILES || type == PL_Q8_0_TILES || type == PL_Q4_0_TILES;
 }
 
-static bool takes_few_planes(const pl_kernels *k, pl_dtype type)
-{
-    return k->i8_unit || (k->i4_few && (type == PL_Q4_0 || type == PL_Q4_0_TILES));
-}
-
 static number_form form_of(const pl_context *ctx, pl_dtype type, size_t rows)
 {
     const pl_kernels *k = ctx->kernels;
     const bool exact = ctx->activations == PL_ACTIVATIONS_F32 || type == PL_F32;
     if (pl_few_rows(ctx, rows))
-        return !exact && has_codes(type) && takes_few_planes(k, type) ? FORM_FEW_PLANES : FORM_FEW;
+        return !exact && k->few_i8[type] ? FORM_FEW_PLANES : FORM_FEW;
     if (exact)
         return FORM_F32;
     if (ctx->activations == PL_ACTIVATIONS_INT8 && k->i8_unit && has_codes(type))
