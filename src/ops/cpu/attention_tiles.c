@@ -71,9 +71,14 @@ const pl_span_tiles *pl_attention_tiles(pl_context *ctx, const pl_attention *att
     job.scratch = pl_push(ctx, threads * PL_KEY_BLOCK * dim, sizeof *job.scratch);
     if (pl_dry(ctx))
         return tiles;
-    size_t tasks = 0;
+    size_t tasks = 0, used = 0;
     for (size_t i = 0; i < 2 * count; i++) {
         const size_t keys = pl_round_up(span_of(&job, i)->count, PL_TILE_BF16);
+        used += keys;
+        if (used > most_keys) { /* more than the attention named: a planning defect */
+            ctx->failed = true;
+            return tiles;
+        }
         tiles[i] = (pl_span_tiles){.keys = keys, .k = room, .v = room + keys * attention->kv_heads * depth};
         room += keys * attention->kv_heads * (depth + wide);
         tasks += tasks_of(&job, i);
