@@ -30,6 +30,9 @@
 #define PL_CODED_LIST(X)      \
     X(Q8_0, q8_0)             \
     X(Q4_0, q4_0)             \
+    X(Q4_K, q4_k)             \
+    X(Q5_K, q5_k)             \
+    X(Q6_K, q6_k)             \
     X(Q8_TILES, q8_tiles)     \
     X(Q8_0_TILES, q8_0_tiles) \
     X(Q4_0_TILES, q4_0_tiles)

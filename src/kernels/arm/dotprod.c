@@ -293,8 +293,10 @@ void pl_fill_dotprod(pl_kernels *k)
 {
     k->peak_i8 = peak_i8_dotprod;
     k->gemm_i8 = gemm_i8_dotprod;
-#define ENTRY(type, name) pl_use_skinny_i8(k, PL_##type, skinny_i8_##name##_dotprod);
-    PL_CODED_LIST(ENTRY)
-#undef ENTRY
+    pl_use_skinny_i8(k, PL_Q8_0, skinny_i8_q8_0_dotprod);
+    pl_use_skinny_i8(k, PL_Q4_0, skinny_i8_q4_0_dotprod);
+    pl_use_skinny_i8(k, PL_Q8_TILES, skinny_i8_q8_tiles_dotprod);
+    pl_use_skinny_i8(k, PL_Q8_0_TILES, skinny_i8_q8_0_tiles_dotprod);
+    pl_use_skinny_i8(k, PL_Q4_0_TILES, skinny_i8_q4_0_tiles_dotprod);
     k->i8_unit = true;
 }

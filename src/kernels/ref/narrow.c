@@ -130,19 +130,19 @@ static void pack_i8(pl_dtype type, size_t rows, size_t k, const void *w, size_t 
     }
 }
 
-/* A block of codes with one scale: 32 of k (q8_tiles: 64). */
+/* By blocks of the type, the K types' of 256: at least as much as has one scale. */
 static void skinny_i8(pl_dtype type, size_t m, size_t rows, size_t k, const void *w, size_t row_bytes, const int8_t *planes, size_t stride, const float *x_scale, float *y,
                       size_t y_stride, bool accumulate)
 {
-    enum { BLOCK = 32 };
+    const size_t block = pl_dtype_block(type);
     for (size_t t = 0; t < m; t++) {
         const int8_t *high = planes + 2 * t * stride, *low = high + stride;
         for (size_t r = 0; r < rows; r++) {
             float sum = 0;
-            for (size_t k0 = 0; k0 < k; k0 += BLOCK) {
-                float values[BLOCK];
-                double products = 0; /* exact: codes times a scale of 11 bits times 16 bits */
-                const size_t n = pl_min(k - k0, BLOCK);
+            for (size_t k0 = 0; k0 < k; k0 += block) {
+                float values[PL_UNPACK_CHUNK];
+                double products = 0; /* exact but for minima: codes times a scale of 11 bits times 16 bits */
+                const size_t n = pl_min(k - k0, block);
                 pl_read_row(type, w, row_bytes, r, k0, n, values);
                 for (size_t i = 0; i < n; i++)
                     products += (double)values[i] * (256 * high[k0 + i] + low[k0 + i]);

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #define PL_VNNI(name) name##_avx512_vnni
+#define PL_K_TYPES
 
 enum { VL = 16, PRODUCT_ROWS = 12, INPUTS = 8, ROW_INPUTS = 4 };
 
@@ -100,4 +101,7 @@ static inline vi dot(vi sum, vi w, vi x)
 void pl_fill_avx512_vnni(pl_kernels *k)
 {
     fill_vnni(k);
+    pl_use_skinny_i8(k, PL_Q4_K, skinny_i8_q4_k_avx512_vnni);
+    pl_use_skinny_i8(k, PL_Q5_K, skinny_i8_q5_k_avx512_vnni);
+    pl_use_skinny_i8(k, PL_Q6_K, skinny_i8_q6_k_avx512_vnni);
 }

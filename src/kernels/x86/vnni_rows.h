@@ -11,21 +11,23 @@
  *   row_scales(halves, first, second) the scale of each lane's block
  *   row_inputs(halves, x)             values of a plane in the order of the codes
  *   vi_sub vi_shift_left_8 vf_sum
+ *   PL_K_TYPES                        defined where x86/vnni_k.h is for this level
  */
 #ifndef PL_KERNELS_X86_VNNI_ROWS_H
 #define PL_KERNELS_X86_VNNI_ROWS_H
 
 enum { STREAMS = 4, STEP_BLOCKS = VL / 8 };
 
-/* A type of rows: bytes of a block, what a code counts more than its value, and whether codes are halves of bytes. */
+/* A type of rows. */
 typedef struct row_coding {
-    size_t bytes;
-    unsigned zero;
-    bool halves;
+    size_t bytes;  /* of a block */
+    unsigned zero; /* what a code counts more than its value; K types with minima: what a minimum is multiplied by */
+    bool halves;   /* codes are halves of bytes */
+    size_t bits;   /* of the codes of a K type, or 0 */
 } row_coding;
 
-static const row_coding row_coding_q8_0 = {34, 0x80, false};
-static const row_coding row_coding_q4_0 = {18, 8, true};
+static const row_coding row_coding_q8_0 = {.bytes = 34, .zero = 0x80};
+static const row_coding row_coding_q4_0 = {.bytes = 18, .zero = 8, .halves = true};
 
 /* w (256 high + low): with four products in a lane, whole numbers of 24 bits and a sign. */
 static inline vi both_planes(vi w, vi high, vi low)
@@ -79,6 +81,22 @@ ALWAYS_INLINE void dot_rows(const row_coding type, size_t rows, size_t inputs, s
     }
 }
 
+#ifdef PL_K_TYPES
+#include "kernels/x86/vnni_k.h"
+#endif
+
+ALWAYS_INLINE void dot_blocks(const row_coding type, size_t rows, size_t inputs, size_t k, const unsigned char *w, size_t row_stride, const int8_t *planes, size_t stride,
+                              float dots[ROW_INPUTS][STREAMS])
+{
+#ifdef PL_K_TYPES
+    if (type.bits > 0) {
+        dot_k_rows(type, rows, inputs, k, w, row_stride, planes, stride, dots);
+        return;
+    }
+#endif
+    dot_rows(type, rows, inputs, k, w, row_stride, planes, stride, dots);
+}
+
 /* `rows` rows (a constant) times all m rows of x; y of one row stands y_step floats behind that of the one before. */
 ALWAYS_INLINE void multiply_streams(const row_coding type, size_t rows, size_t m, size_t k, const unsigned char *w, size_t row_stride, const int8_t *planes, size_t stride,
                                     const float *x_scale, float *y, size_t y_stride, size_t y_step, bool accumulate)
@@ -86,7 +104,7 @@ ALWAYS_INLINE void multiply_streams(const row_coding type, size_t rows, size_t m
     float dots[ROW_INPUTS][STREAMS];
     size_t step;
     for (size_t t = 0; t < m; t += step) {
-#define STEP(count) (step = (count), dot_rows(type, rows, (count), k, w, row_stride, planes + 2 * t * stride, stride, dots))
+#define STEP(count) (step = (count), dot_blocks(type, rows, (count), k, w, row_stride, planes + 2 * t * stride, stride, dots))
         if (m - t >= ROW_INPUTS)
             STEP(ROW_INPUTS);
         else if (ROW_INPUTS > 2 && m - t >= 2)
@@ -120,6 +138,11 @@ ALWAYS_INLINE void skinny_rows(const row_coding type, size_t m, size_t rows, siz
     }
 SKINNY_ROWS(q8_0)
 SKINNY_ROWS(q4_0)
+#ifdef PL_K_TYPES
+SKINNY_ROWS(q4_k)
+SKINNY_ROWS(q5_k)
+SKINNY_ROWS(q6_k)
+#endif
 #undef SKINNY_ROWS
 
 #endif
