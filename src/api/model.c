@@ -81,7 +81,7 @@ static pali_status open_weights(opening *job, const char *name, pali_error *err)
     pali_model *model = job->model;
     const pali_model_options *o = job->options;
     const pl_load_options load = {.tokenizer = o->tokenizer, .vision = o->vision, .preprocess = o->preprocess, .type = o->type, .lora = o->lora, .lora_count = o->lora_count,
-                                  .no_final_softcap = o->no_final_softcap, .pool = model->engine.pool, .check = check_plan, .check_context = job,
+                                  .no_final_softcap = o->no_final_softcap, .kernels = model->engine.kernels, .pool = model->engine.pool, .check = check_plan, .check_context = job,
                                   .progress = o->progress, .progress_context = o->progress_context};
     model->weights = pl_paligemma_open(path, &load, err);
     free(path);

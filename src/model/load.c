@@ -29,9 +29,9 @@ void *pl_paligemma_block(pl_paligemma *model, size_t bytes, const char *what, pa
 }
 
 /* The type that a wish for one leads to: blocks are tiled where the processor multiplies their codes. */
-static pali_status parse_type(const char *text, pl_dtype *type, pali_error *err)
+static pali_status parse_type(const char *text, const pl_kernels *kernels, pl_dtype *type, pali_error *err)
 {
-    const pl_kernels *kernels = pl_kernels_get(NULL, err);
+    kernels = kernels ? kernels : pl_kernels_get(NULL, err);
     if (!kernels)
         return pl_status_of(err, PALI_FAILED);
     const pali_status status = pl_type_parse(text, "type", type, err);
@@ -287,7 +287,7 @@ static void read_ahead(const pl_paligemma *model, const pl_load_options *options
 static pali_status load(pl_paligemma *model, const char *path, const pl_load_options *options, pali_error *err)
 {
     pl_dtype type;
-    pali_status status = parse_type(options->type, &type, err);
+    pali_status status = parse_type(options->type, options->kernels, &type, err);
     if (status != PALI_OK)
         return status;
     model->checkpoint = pl_checkpoint_open(path, options->vision, err);

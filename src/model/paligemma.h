@@ -16,6 +16,7 @@ typedef struct pl_load_options {
     size_t lora_count;
     bool no_final_softcap;
     bool outline; /* weights are pointed at as the files have them, in any order of values and unaligned: to be saved, not run */
+    const pl_kernels *kernels; /* that will run the model; NULL: the best here */
     pl_pool *pool; /* for repacking */
     /*
      * Called when every weight has found its place and none has been copied
