@@ -60,6 +60,22 @@ size_t pali_image_height(const pali_image *image);
 const uint8_t *pali_image_rgb(const pali_image *image); /* [height, width, 3], owned by the image */
 void pali_image_free(pali_image *image);
 
+typedef struct pali_encode_options {
+    size_t size;
+    size_t quality; /* 1..100, of JPEG and of lossy WebP; 0: 92 */
+    bool lossless;  /* WebP: exact, as PNG always is */
+} pali_encode_options;
+
+/*
+ * Writes a picture in the format that the name ends in, .jpg, .jpeg, .png or
+ * .webp in any case: the file is there whole or not at all. PALI_USAGE: another
+ * name, or a size the format cannot hold. Options may be NULL.
+ */
+pali_status pali_image_save(const pali_image *image, const char *path, const pali_encode_options *options, pali_error *err);
+
+/* The same into memory: `format` is "jpeg", "png" or "webp"; *bytes is new, freed with pali_free. */
+pali_status pali_image_encode(const pali_image *image, const char *format, const pali_encode_options *options, uint8_t **bytes, size_t *size, pali_error *err);
+
 /* ---- Model ----------------------------------------------------------- */
 
 typedef struct pali_model pali_model;
@@ -138,7 +154,7 @@ pali_status pali_tokenize(const pali_model *model, const char *text, int32_t **i
 /* Token ids to text; new, freed with pali_free. */
 char *pali_detokenize(const pali_model *model, const int32_t *ids, size_t count, pali_error *err);
 
-/* Frees what pali_tokenize, pali_detokenize and pali_inspect returned. */
+/* Frees what the calls say that it frees: texts, token ids, encoded pictures. */
 void pali_free(void *block);
 
 /* ---- Session --------------------------------------------------------- */

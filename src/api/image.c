@@ -2,6 +2,7 @@
 #include "api/handles.h"
 
 #include "base/file.h"
+#include "image/encode.h"
 #include "image/preprocess.h"
 
 #include <stdlib.h>
@@ -100,4 +101,49 @@ void pali_image_free(pali_image *image)
         return;
     pl_image_free(&image->pixels);
     free(image);
+}
+
+static pl_encode_options encode_options(const pali_encode_options *options)
+{
+    pali_encode_options own;
+    pl_take_options(&own, sizeof own, options);
+    /* What no int holds is out of range all the same. */
+    return (pl_encode_options){.quality = own.quality > 1000 ? 1000 : (int)own.quality, .lossless = own.lossless};
+}
+
+pali_status pali_image_save(const pali_image *image, const char *path, const pali_encode_options *options, pali_error *err)
+{
+    pl_encode_options how = encode_options(options);
+    pali_status status = pl_need(image, "pali_image_save", "image", err);
+    if (status == PALI_OK)
+        status = pl_need(path, "pali_image_save", "path", err);
+    if (status == PALI_OK)
+        status = pl_format_of_path(path, &how.format, err);
+    if (status != PALI_OK)
+        return status;
+    const pl_raster raster = pl_raster_of(&image->pixels);
+    return pl_image_save(&raster, &how, path, err);
+}
+
+pali_status pali_image_encode(const pali_image *image, const char *format, const pali_encode_options *options, uint8_t **bytes, size_t *size, pali_error *err)
+{
+    const char *const call = "pali_image_encode";
+    pl_encode_options how = encode_options(options);
+    const struct { const void *pointer; const char *name; } needed[] = {{image, "image"}, {format, "format"}, {bytes, "bytes"}, {size, "size"}};
+    for (size_t i = 0; i < sizeof needed / sizeof *needed; i++)
+        if (pl_need(needed[i].pointer, call, needed[i].name, err) != PALI_OK)
+            return PALI_USAGE;
+    pali_status status = pl_format_of_name(format, call, &how.format, err);
+    if (status != PALI_OK)
+        return status;
+    pl_buffer out = {0};
+    const pl_raster raster = pl_raster_of(&image->pixels);
+    status = pl_image_encode(&raster, &how, "picture", &out, err);
+    if (status != PALI_OK) {
+        free(out.data);
+        return status;
+    }
+    *bytes = (uint8_t *)out.data;
+    *size = out.length;
+    return PALI_OK;
 }

@@ -48,6 +48,32 @@ static pali_answer *ask(fixture *f, const char *prompt, pali_ask_options options
     return answer;
 }
 
+static void test_encoding(void **state)
+{
+    fixture *f = *state;
+    pali_error err = {0};
+    uint8_t *bytes = NULL;
+    size_t size = 0;
+    const char *formats[] = {"jpeg", "png", "webp"};
+    for (size_t i = 0; i < 3; i++) {
+        assert_int_equal(pali_image_encode(f->a, formats[i], &(pali_encode_options){.lossless = i == 2}, &bytes, &size, &err), PALI_OK);
+        pali_image *back = pali_image_decode(bytes, size, NULL, &err);
+        assert_non_null(back);
+        assert_int_equal(pali_image_height(back), pali_image_height(f->a));
+        if (i > 0)
+            assert_memory_equal(pali_image_rgb(back), pali_image_rgb(f->a), 3 * pali_image_width(back) * pali_image_height(back));
+        pali_image_free(back);
+        pali_free(bytes);
+    }
+    assert_int_equal(pali_image_encode(f->a, "gif", NULL, &bytes, &size, &err), PALI_USAGE);
+    assert_int_equal(pali_image_encode(f->a, "png", NULL, NULL, &size, &err), PALI_USAGE);
+    assert_int_equal(pali_image_encode(f->a, "jpeg", &(pali_encode_options){.quality = (size_t)1 << 40}, &bytes, &size, &err), PALI_USAGE);
+    assert_int_equal(pali_image_save(f->a, "/nowhere/a.png", NULL, &err), PALI_FAILED);
+    assert_int_equal(pali_image_save(f->a, "a.tiff", NULL, &err), PALI_USAGE);
+    assert_int_equal(pali_image_save(NULL, "a.png", NULL, &err), PALI_USAGE);
+    assert_int_equal(pali_image_save(f->a, NULL, NULL, &err), PALI_USAGE);
+}
+
 static void test_arguments(void **state)
 {
     fixture *f = *state;
@@ -362,6 +388,7 @@ static void test_inspect(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_encoding),
         cmocka_unit_test(test_arguments), cmocka_unit_test(test_options_size),  cmocka_unit_test(test_streaming), cmocka_unit_test(test_cancel), cmocka_unit_test(test_start),
         cmocka_unit_test(test_same_pictures), cmocka_unit_test(test_batch_and_fork), cmocka_unit_test(test_fork_options), cmocka_unit_test(test_frames), cmocka_unit_test(test_score),     cmocka_unit_test(test_limits), cmocka_unit_test(test_text),
         cmocka_unit_test(test_inspect),

@@ -1,11 +1,12 @@
 /*
  * Running out of memory: each allocation that our objects make on the way
- * from a file to patches fails once. Every failure is PALI_MEMORY, leaves
+ * from a file to patches, and back to a file, fails once. Every failure is PALI_MEMORY, leaves
  * nothing behind and crashes nothing. The picture libraries keep their own.
  */
 #include "exhaust.h"
 #include "support.h"
 
+#include "image/encode.h"
 #include "image/preprocess.h"
 
 #include <stdlib.h>
@@ -93,6 +94,29 @@ static void test_resizes(void **state)
     exhaust("resizes", resize_ways, IMAGE_DATA "rgb8.png", PALI_OK);
 }
 
+/* Our own allocations: the growing bytes, and RGB made of grey for WebP. */
+static pali_status encode_ways(const void *path, pali_error *err)
+{
+    pl_image image;
+    pali_status status = pl_image_open(path, &image, err);
+    pl_raster raster = pl_raster_of(&image);
+    for (int format = PL_FORMAT_JPEG; format <= PL_FORMAT_WEBP; format++)
+        for (raster.channels = 1; raster.channels <= 3 && status == PALI_OK; raster.channels += 2) {
+            pl_buffer bytes = {0};
+            const pl_encode_options options = {.format = (pl_image_format)format};
+            status = pl_image_encode(&raster, &options, path, &bytes, err);
+            free(bytes.data);
+        }
+    pl_image_free(&image);
+    return status;
+}
+
+static void test_encoders(void **state)
+{
+    (void)state;
+    exhaust("encoders", encode_ways, IMAGE_DATA "rgb8.png", PALI_OK);
+}
+
 int main(void)
 {
     hands.kernels = pl_kernels_get(NULL, NULL);
@@ -100,6 +124,7 @@ int main(void)
         cmocka_unit_test(test_pictures),
         cmocka_unit_test(test_clips),
         cmocka_unit_test(test_resizes),
+        cmocka_unit_test(test_encoders),
     };
     return cmocka_run_group_tests_name("image: memory", tests, NULL, NULL);
 }
