@@ -3,6 +3,7 @@
 #include "say.h"
 #include "use.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -51,20 +52,11 @@ static json_t *answer_json(const settings *given, const pali_model *model, const
     pali_model_info info = {0};
     pali_model_describe(model, &info, NULL);
     const pali_timings t = pali_answer_timings(answer);
-    const size_t count = pali_answer_token_count(answer);
-    const int32_t *const tokens = pali_answer_tokens(answer);
-    const float *const logprobs = pali_answer_logprobs(answer);
-    json_t *const ids = json_array(), *const probabilities = json_array(), *const object = json_object();
-    for (size_t i = 0; i < count; i++)
-        json_array_append_new(ids, json_integer(tokens[i]));
-    for (size_t i = 0; logprobs && i < count; i++)
-        json_array_append_new(probabilities, json_number((double)logprobs[i]));
-    json_object_set_new(object, "text", json_text(pali_answer_text(answer)));
-    json_object_set_new(object, "tokens", ids);
-    if (logprobs)
-        json_object_set(object, "logprobs", probabilities);
-    json_decref(probabilities);
-    json_object_set_new(object, "finish_reason", json_string(pali_finish_text(pali_answer_finish(answer))));
+    char *const text = pali_answer_json(answer, NULL);
+    json_t *object = text ? json_loads(text, 0, NULL) : NULL;
+    pali_free(text);
+    if (!object)
+        return NULL;
     json_object_set_new(object, "model", json_text(model_name(given)));
     json_object_set_new(object, "prompt", json_text(prompt));
     json_object_set_new(object, "images", images_json(shown));
@@ -90,15 +82,28 @@ static void print_logprobs(const pali_model *model, const pali_answer *answer)
     }
 }
 
+/* A line an object: label, box in pixels, and what else is known. */
+static void print_object(const pali_object *o)
+{
+    char confidence[16] = "";
+    if (!isnan(o->confidence))
+        snprintf(confidence, sizeof confidence, "  %3.0f %%", 100 * o->confidence);
+    fprintf(stderr, "  %-20s%s  x %4.0f to %4.0f  y %4.0f to %4.0f%s%s%s\n", *o->label ? o->label : "(no label)", confidence, o->pixels.x1, o->pixels.x2, o->pixels.y1,
+            o->pixels.y2, o->has_codes ? "  mask" : "", o->problem ? "  malformed: " : "", o->problem ? o->problem : "");
+}
+
 /* What a person at a terminal may want to know afterwards. */
 static void print_notes(const settings *given, const pali_answer *answer)
 {
     const pali_timings t = pali_answer_timings(answer);
     if (pali_answer_finish(answer) == PALI_FINISH_LENGTH)
         note(given, "the answer was cut off after %zu tokens (--max-tokens)", pali_answer_token_count(answer));
-    if (isatty(STDERR_FILENO))
-        note(given, "images %.2f s, prompt of %zu tokens %.2f s, answer of %zu tokens at %.1f a second", t.preprocess + t.encode,
-            t.prompt_tokens, t.prefill, pali_answer_token_count(answer), tokens_per_second(&t));
+    if (given->quiet || !isatty(STDERR_FILENO))
+        return;
+    for (size_t i = 0; i < pali_answer_object_count(answer) && !given->json; i++)
+        print_object(pali_answer_object(answer, i));
+    note(given, "images %.2f s, prompt of %zu tokens %.2f s, answer of %zu tokens at %.1f a second", t.preprocess + t.encode,
+         t.prompt_tokens, t.prefill, pali_answer_token_count(answer), tokens_per_second(&t));
 }
 
 int ask(const settings *given, pali_model *model, pali_session *session, const pictures *shown, bool encode, const char *prompt)

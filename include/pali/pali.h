@@ -208,6 +208,31 @@ typedef struct pali_timings { /* seconds */
 } pali_timings;
 
 typedef struct pali_answer pali_answer;
+typedef struct pali_mask pali_mask; /* a binary picture; see pali/mask.h */
+
+/* A box by its sides: of the picture's height (y) and width (x) in [0, 1], or in pixels, as the field says. */
+typedef struct pali_box {
+    double y1, x1, y2, x2;
+} pali_box;
+
+enum { PALI_MASK_TOKENS = 16 };
+
+/*
+ * What an answer says is there: four location tokens, perhaps sixteen segment
+ * tokens, a label. Everything lives as long as the answer.
+ */
+typedef struct pali_object {
+    const char *label;           /* white space around it cut off; "" when there is none */
+    const char *problem;         /* NULL; or why it is malformed: "no area", "incomplete mask", "cut off". Static text */
+    int bins[4];                 /* y1 x1 y2 x2 as the tokens say, 0 to 1023 */
+    pali_box box;                /* bins/1023: normalised, as the model was trained */
+    pali_box pixels;             /* of the (first) picture: box times its height and width */
+    double confidence;           /* in [0, 1]; NAN unless asked for */
+    bool has_codes;              /* sixteen segment tokens followed the box */
+    uint8_t codes[PALI_MASK_TOKENS]; /* 0 to 127 */
+    const pali_mask *mask;       /* of the picture's size; NULL without codes, or where the model has no mask codec */
+    size_t first_token, token_count; /* of the answer's tokens: box, mask and label; a given start is not among them */
+} pali_object;
 
 /*
  * Asks one question about `count` pictures and returns the whole answer; free
@@ -223,6 +248,23 @@ const int32_t *pali_answer_tokens(const pali_answer *answer); /* the end-of-text
 const float *pali_answer_logprobs(const pali_answer *answer); /* one a token, or NULL when not asked for */
 pali_finish pali_answer_finish(const pali_answer *answer);
 pali_timings pali_answer_timings(const pali_answer *answer);
+
+/*
+ * The objects of the answer, in its order. Every four consecutive locations
+ * are one; those that are malformed say why. Runs of fewer locations, and
+ * segments that follow no box, are no objects: they are counted as dropped.
+ */
+size_t pali_answer_object_count(const pali_answer *answer);
+const pali_object *pali_answer_object(const pali_answer *answer, size_t i);
+size_t pali_answer_dropped_count(const pali_answer *answer);
+
+/*
+ * The answer as one line of JSON (new, freed with pali_free): text, tokens,
+ * logprobs where kept, finish_reason, objects [{label, box {y1, x1, y2, x2} in
+ * pixels, box_normalized, bins, and where there are any confidence,
+ * mask_codes, mask (COCO run lengths {size, counts}), problem}], dropped.
+ */
+char *pali_answer_json(const pali_answer *answer, pali_error *err);
 void pali_answer_free(pali_answer *answer);
 
 /* ---- One step at a time, for batches and servers --------------------- */

@@ -115,6 +115,7 @@ static size_t read_segment(const pl_piece *pieces, size_t count, size_t at, pl_l
     const size_t run = run_length(pieces, count, start, PL_PIECE_SEGMENT, SIZE_MAX);
     if (run == 0)
         return at;
+    location->segments = run;
     location->has_segment = run == PL_SEGMENT_TOKENS;
     for (size_t i = 0; location->has_segment && i < PL_SEGMENT_TOKENS; i++)
         location->segment[i] = (uint8_t)pieces[start + i].value;
@@ -155,10 +156,10 @@ static size_t read_label(const pl_piece *pieces, size_t count, size_t at, char *
     return end;
 }
 
-static pl_box box_of_bins(const int bins[4])
+static pali_box box_of_bins(const int bins[4])
 {
     const double last = PL_LOCATION_BINS - 1;
-    return (pl_box){.y1 = bins[0] / last, .x1 = bins[1] / last, .y2 = bins[2] / last, .x2 = bins[3] / last};
+    return (pali_box){.y1 = bins[0] / last, .x1 = bins[1] / last, .y2 = bins[2] / last, .x2 = bins[3] / last};
 }
 
 pali_status pl_locations_parse(const pl_piece *pieces, size_t count, pl_location_list *list, pali_error *err)
@@ -167,7 +168,9 @@ pali_status pl_locations_parse(const pl_piece *pieces, size_t count, pl_location
     while (at < count) {
         const size_t run = run_length(pieces, count, at, PL_PIECE_LOCATION, 4);
         if (run < 4) {
-            at += run ? run : 1;
+            const size_t stray = run ? run : run_length(pieces, count, at, PL_PIECE_SEGMENT, SIZE_MAX);
+            list->dropped += stray > 0;
+            at += stray ? stray : 1;
             continue;
         }
         pl_location found = {.first = at};
@@ -216,14 +219,14 @@ int pl_location_bin(float coordinate)
     return bin < PL_LOCATION_BINS ? (int)bin : PL_LOCATION_BINS - 1;
 }
 
-void pl_location_text(pl_box box, char text[37])
+void pl_location_text(pali_box box, char text[37])
 {
     const double sides[4] = {box.y1, box.x1, box.y2, box.x2};
     for (int i = 0; i < 4; i++)
         snprintf(text + 9 * i, 10, "<loc%04u>", (unsigned)pl_location_bin((float)sides[i]) % PL_LOCATION_BINS);
 }
 
-double pl_box_iou(pl_box a, pl_box b)
+double pl_box_iou(pali_box a, pali_box b)
 {
     const double height = fmin(a.y2, b.y2) - fmax(a.y1, b.y1), width = fmin(a.x2, b.x2) - fmax(a.x1, b.x1);
     const double first = (a.y2 - a.y1) * (a.x2 - a.x1), second = (b.y2 - b.y1) * (b.x2 - b.x1);
@@ -235,7 +238,7 @@ double pl_box_iou(pl_box a, pl_box b)
 
 double pl_location_iou(const pl_location *a, const pl_location *b)
 {
-    const pl_box first = {.y1 = a->bins[0], .x1 = a->bins[1], .y2 = a->bins[2], .x2 = a->bins[3]};
-    const pl_box second = {.y1 = b->bins[0], .x1 = b->bins[1], .y2 = b->bins[2], .x2 = b->bins[3]};
+    const pali_box first = {.y1 = a->bins[0], .x1 = a->bins[1], .y2 = a->bins[2], .x2 = a->bins[3]};
+    const pali_box second = {.y1 = b->bins[0], .x1 = b->bins[1], .y2 = b->bins[2], .x2 = b->bins[3]};
     return pl_box_iou(first, second);
 }

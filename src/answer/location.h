@@ -8,9 +8,11 @@
 #ifndef PL_ANSWER_LOCATION_H
 #define PL_ANSWER_LOCATION_H
 
+#include <pali/pali.h>
+
 #include "base/memory.h"
 
-enum { PL_LOCATION_BINS = 1024, PL_SEGMENT_CODES = 128, PL_SEGMENT_TOKENS = 16 };
+enum { PL_LOCATION_BINS = 1024, PL_SEGMENT_CODES = 128, PL_SEGMENT_TOKENS = PALI_MASK_TOKENS };
 
 typedef enum pl_piece_kind {
     PL_PIECE_TEXT,     /* ordinary text */
@@ -22,20 +24,16 @@ typedef enum pl_piece_kind {
 typedef struct pl_piece {
     pl_piece_kind kind;
     int value;        /* of a location or segment */
-    const char *text; /* [length] bytes, borrowed; of text only */
+    const char *text; /* [length] bytes, borrowed; read of text only */
     size_t length;
 } pl_piece;
 
-/* Sides in [0, 1] of the picture's height (y) and width (x). */
-typedef struct pl_box {
-    double y1, x1, y2, x2;
-} pl_box;
-
 typedef struct pl_location {
     int bins[4]; /* y1 x1 y2 x2 */
-    pl_box box;  /* bins/1023 */
+    pali_box box;  /* bins/1023 */
     bool valid;  /* y2 > y1 and x2 > x1 */
-    bool has_segment;
+    bool has_segment;  /* sixteen segments followed */
+    size_t segments;   /* how many did */
     uint8_t segment[PL_SEGMENT_TOKENS];
     char *label;         /* white space around it cut off; "" when there is none */
     size_t first, count; /* pieces it was made of: locations, segments, label */
@@ -44,6 +42,7 @@ typedef struct pl_location {
 typedef struct pl_location_list {
     pl_location *items; /* [count], owned, with their labels */
     size_t count, capacity;
+    size_t dropped;     /* runs of locations or of segments that are part of no group */
 } pl_location_list;
 
 /*
@@ -60,8 +59,8 @@ pl_piece pl_piece_of_token(int32_t id, int32_t first_location, int32_t first_seg
 
 /*
  * Finds every four consecutive locations, in order; an incomplete group is
- * passed over, as are segments that are not sixteen. Boxes without area stay
- * in the list, not valid. Zero-initialise the list; release with
+ * dropped, and segments that are not sixteen are passed over. Boxes without
+ * area stay in the list, not valid. Zero-initialise the list; release with
  * pl_location_list_free, also after a failure.
  */
 pali_status pl_locations_parse(const pl_piece *pieces, size_t count, pl_location_list *list, pali_error *err);
@@ -74,10 +73,10 @@ void pl_location_list_free(pl_location_list *list);
 int pl_location_bin(float coordinate);
 
 /* "<locy1><locx1><locy2><locx2>" of a box, NUL-terminated. */
-void pl_location_text(pl_box box, char text[37]);
+void pl_location_text(pali_box box, char text[37]);
 
 /* Area of the common part over area of the union; 0 when either has no area. */
-double pl_box_iou(pl_box a, pl_box b);
+double pl_box_iou(pali_box a, pali_box b);
 
 /* The same of two locations, from their bins: exact, so that 1/2 is 1/2. */
 double pl_location_iou(const pl_location *a, const pl_location *b);

@@ -4,6 +4,7 @@
 
 #include <pali/pali.h>
 
+#include "answer/objects.h"
 #include "generate/timeline.h"
 #include "image/image.h"
 
@@ -31,7 +32,11 @@ struct pali_answer {
     size_t count;
     pali_finish finish;
     pali_timings timings;
+    pl_objects objects;
 };
+
+/* The answer that a timeline has made so far; new. */
+pali_answer *pl_answer_of(const pl_timeline *timeline, pali_error *err);
 
 /*
  * Copies the caller's options into *own, as far as the caller's version of the

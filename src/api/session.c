@@ -1,4 +1,4 @@
-/* pali_session_*, pali_ask, pali_step, pali_answer_*: questions and answers. */
+/* pali_session_*, pali_ask, pali_step, pali_score: questions. */
 #include "api/handles.h"
 
 #include <math.h>
@@ -134,35 +134,9 @@ pali_session *pali_session_fork(pali_session *session, const pali_ask_options *o
     return NULL;
 }
 
-static pali_answer *answer_of(const pl_timeline *t, pali_error *err)
-{
-    pali_answer *answer = pl_new(1, sizeof *answer, "answer", err);
-    if (!answer)
-        return NULL;
-    answer->count = t->tokens.count;
-    answer->text = pl_strndup(t->text.length ? t->text.data : "", t->text.length, err);
-    answer->tokens = pl_new(answer->count, sizeof *answer->tokens, "answer", err);
-    if (t->question.logprobs)
-        answer->logprobs = pl_new(answer->count, sizeof *answer->logprobs, "answer", err);
-    if (!answer->text || !answer->tokens || (t->question.logprobs && !answer->logprobs)) {
-        pali_answer_free(answer);
-        return NULL;
-    }
-    if (answer->count)
-        memcpy(answer->tokens, t->tokens.data, answer->count * sizeof *answer->tokens);
-    if (answer->logprobs && answer->count)
-        memcpy(answer->logprobs, t->logprobs, answer->count * sizeof *answer->logprobs);
-    static const pali_finish endings[] = {
-        [PL_ENDING_NONE] = PALI_FINISH_NONE, [PL_ENDING_EOS] = PALI_FINISH_EOS, [PL_ENDING_LENGTH] = PALI_FINISH_LENGTH, [PL_ENDING_CANCELLED] = PALI_FINISH_CANCELLED, [PL_ENDING_FAILED] = PALI_FINISH_FAILED};
-    answer->finish = endings[t->ending];
-    answer->timings = (pali_timings){.preprocess = t->clock.preprocess, .encode = t->clock.encode, .prefill = t->clock.prefill, .decode = t->clock.decode,
-                                     .prompt_tokens = t->clock.prompt_tokens, .decoded_tokens = t->clock.decoded_tokens};
-    return answer;
-}
-
 pali_answer *pali_session_answer(const pali_session *session, pali_error *err)
 {
-    return pl_need(session, "pali_session_answer", "session", err) == PALI_OK ? answer_of(&session->timeline, err) : NULL;
+    return pl_need(session, "pali_session_answer", "session", err) == PALI_OK ? pl_answer_of(&session->timeline, err) : NULL;
 }
 
 pali_answer *pali_ask(pali_session *session, pali_image *const *images, size_t count, const char *prompt, const pali_ask_options *options, pali_error *err)
@@ -202,50 +176,4 @@ pali_status pali_score(pali_session *session, const char *prompt, const char *su
     else
         free(each);
     return PALI_OK;
-}
-
-const char *pali_finish_text(pali_finish finish)
-{
-    static const char *const texts[] = {"none", "eos", "length", "cancelled", "failed"};
-    return texts[finish];
-}
-
-const char *pali_answer_text(const pali_answer *answer)
-{
-    return answer->text;
-}
-
-size_t pali_answer_token_count(const pali_answer *answer)
-{
-    return answer->count;
-}
-
-const int32_t *pali_answer_tokens(const pali_answer *answer)
-{
-    return answer->tokens;
-}
-
-const float *pali_answer_logprobs(const pali_answer *answer)
-{
-    return answer->logprobs;
-}
-
-pali_finish pali_answer_finish(const pali_answer *answer)
-{
-    return answer->finish;
-}
-
-pali_timings pali_answer_timings(const pali_answer *answer)
-{
-    return answer->timings;
-}
-
-void pali_answer_free(pali_answer *answer)
-{
-    if (!answer)
-        return;
-    free(answer->text);
-    free(answer->tokens);
-    free(answer->logprobs);
-    free(answer);
 }

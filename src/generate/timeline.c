@@ -107,6 +107,8 @@ pali_status pl_timeline_set_images(pl_timeline *timeline, const pl_image *const 
         release_features(features);
         return status;
     }
+    features->width = images[0]->width;
+    features->height = images[0]->height;
     release_features(timeline->features);
     timeline->features = features;
     timeline->fresh = true;

@@ -33,7 +33,7 @@ static inline pl_context pl_engine_context(const pl_engine *engine, pl_arena *ar
 /* Embeddings of pictures, counted references: forks share them. */
 typedef struct pl_features {
     atomic_size_t references;
-    size_t images;
+    size_t images, width, height; /* how many; the size of the first */
     pl_rows rows; /* [images*tokens, text width], owned */
 } pl_features;
 

@@ -163,7 +163,7 @@ static void coordinates_round_half_to_even_and_are_clipped(void **state)
 static void intersection_over_union(void **state)
 {
     (void)state;
-    const pl_box a = {0, 0, 0.5, 0.5}, b = {0.25, 0.25, 0.75, 0.75}, far = {0.5, 0, 1, 0.5}, flat = {0, 0, 0, 0.5}, turned = {0.5, 0.5, 0, 0};
+    const pali_box a = {0, 0, 0.5, 0.5}, b = {0.25, 0.25, 0.75, 0.75}, far = {0.5, 0, 1, 0.5}, flat = {0, 0, 0, 0.5}, turned = {0.5, 0.5, 0, 0};
     assert_true(fabs(pl_box_iou(a, a) - 1) < 1e-15);
     assert_true(fabs(pl_box_iou(a, b) - 1.0 / 7) < 1e-15);
     assert_true(pl_box_iou(a, far) == 0);

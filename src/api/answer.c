@@ -1,0 +1,115 @@
+/* pali_answer_*: what a timeline has made, as an object of its own. */
+#include "api/handles.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* A copy of `count` elements; never NULL but when memory is short. */
+static void *copy_of(const void *from, size_t count, size_t size, pali_error *err)
+{
+    void *const copy = pl_new(count, size, "answer", err);
+    if (copy && count)
+        memcpy(copy, from, count * size);
+    return copy;
+}
+
+static pali_status add_objects(pali_answer *answer, const pl_timeline *t, pali_error *err)
+{
+    if (t->tokens.count == 0) /* and after pali_score what stands behind the prompt is no answer */
+        return PALI_OK;
+    const size_t given = t->prefix - t->features->rows.count; /* of the prompt, before the answer's start */
+    const pl_object_source source = {
+        .tokenizer = t->engine->model->tokenizer,
+        .start = t->prompt.data + given,
+        .start_count = t->prompt.count - given,
+        .tokens = t->tokens.data,
+        .token_count = t->tokens.count,
+        .cut_off = t->ending != PL_ENDING_EOS,
+        .width = t->features->width,
+        .height = t->features->height,
+    };
+    return pl_objects_parse(&source, &answer->objects, err);
+}
+
+pali_answer *pl_answer_of(const pl_timeline *t, pali_error *err)
+{
+    static const pali_finish endings[] = {
+        [PL_ENDING_NONE] = PALI_FINISH_NONE, [PL_ENDING_EOS] = PALI_FINISH_EOS, [PL_ENDING_LENGTH] = PALI_FINISH_LENGTH, [PL_ENDING_CANCELLED] = PALI_FINISH_CANCELLED, [PL_ENDING_FAILED] = PALI_FINISH_FAILED};
+    pali_answer *answer = pl_new(1, sizeof *answer, "answer", err);
+    if (!answer)
+        return NULL;
+    const size_t count = answer->count = t->tokens.count;
+    answer->text = pl_strndup(t->text.length ? t->text.data : "", t->text.length, err);
+    answer->tokens = copy_of(t->tokens.data, count, sizeof *answer->tokens, err);
+    if (t->question.logprobs)
+        answer->logprobs = copy_of(t->logprobs, count, sizeof *answer->logprobs, err);
+    answer->finish = endings[t->ending];
+    answer->timings = (pali_timings){.preprocess = t->clock.preprocess, .encode = t->clock.encode, .prefill = t->clock.prefill, .decode = t->clock.decode,
+                                     .prompt_tokens = t->clock.prompt_tokens, .decoded_tokens = t->clock.decoded_tokens};
+    if (answer->text && answer->tokens && (answer->logprobs || !t->question.logprobs) && add_objects(answer, t, err) == PALI_OK)
+        return answer;
+    pali_answer_free(answer);
+    return NULL;
+}
+
+const char *pali_finish_text(pali_finish finish)
+{
+    static const char *const texts[] = {"none", "eos", "length", "cancelled", "failed"};
+    return texts[finish];
+}
+
+const char *pali_answer_text(const pali_answer *answer)
+{
+    return answer->text;
+}
+
+size_t pali_answer_token_count(const pali_answer *answer)
+{
+    return answer->count;
+}
+
+const int32_t *pali_answer_tokens(const pali_answer *answer)
+{
+    return answer->tokens;
+}
+
+const float *pali_answer_logprobs(const pali_answer *answer)
+{
+    return answer->logprobs;
+}
+
+pali_finish pali_answer_finish(const pali_answer *answer)
+{
+    return answer->finish;
+}
+
+pali_timings pali_answer_timings(const pali_answer *answer)
+{
+    return answer->timings;
+}
+
+size_t pali_answer_object_count(const pali_answer *answer)
+{
+    return answer->objects.count;
+}
+
+const pali_object *pali_answer_object(const pali_answer *answer, size_t i)
+{
+    return i < answer->objects.count ? &answer->objects.items[i] : NULL;
+}
+
+size_t pali_answer_dropped_count(const pali_answer *answer)
+{
+    return answer->objects.dropped;
+}
+
+void pali_answer_free(pali_answer *answer)
+{
+    if (!answer)
+        return;
+    pl_objects_free(&answer->objects);
+    free(answer->text);
+    free(answer->tokens);
+    free(answer->logprobs);
+    free(answer);
+}

@@ -1,0 +1,84 @@
+/* pali_answer_json: an answer as one JSON object, the same wherever pali writes one. */
+#include "api/handles.h"
+
+#include "base/text.h"
+
+#include <jansson.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static json_t *number_or_null(double x)
+{
+    return isfinite(x) ? json_real(x) : json_null();
+}
+
+static json_t *box_json(const pali_box *box)
+{
+    return json_pack("{s:f, s:f, s:f, s:f}", "y1", box->y1, "x1", box->x1, "y2", box->y2, "x2", box->x2);
+}
+
+static json_t *codes_json(const pali_object *object)
+{
+    json_t *const codes = json_array();
+    for (size_t i = 0; i < PALI_MASK_TOKENS; i++)
+        json_array_append_new(codes, json_integer(object->codes[i]));
+    return codes;
+}
+
+static json_t *object_json(const pali_object *o)
+{
+    json_t *const object = json_pack("{s:s, s:o, s:o, s:[i,i,i,i]}", "label", o->label, "box", box_json(&o->pixels), "box_normalized", box_json(&o->box),
+                                     "bins", o->bins[0], o->bins[1], o->bins[2], o->bins[3]);
+    if (!isnan(o->confidence))
+        json_object_set_new(object, "confidence", json_real(o->confidence));
+    if (o->has_codes)
+        json_object_set_new(object, "mask_codes", codes_json(o));
+    if (o->problem)
+        json_object_set_new(object, "problem", json_string(o->problem));
+    return object;
+}
+
+static json_t *objects_json(const pali_answer *answer)
+{
+    json_t *const list = json_array();
+    for (size_t i = 0; i < answer->objects.count; i++)
+        json_array_append_new(list, object_json(&answer->objects.items[i]));
+    return list;
+}
+
+static json_t *tokens_json(const pali_answer *answer)
+{
+    json_t *const list = json_array();
+    for (size_t i = 0; i < answer->count; i++)
+        json_array_append_new(list, json_integer(answer->tokens[i]));
+    return list;
+}
+
+static json_t *logprobs_json(const pali_answer *answer)
+{
+    json_t *const list = json_array();
+    for (size_t i = 0; i < answer->count; i++)
+        json_array_append_new(list, number_or_null((double)answer->logprobs[i]));
+    return list;
+}
+
+char *pali_answer_json(const pali_answer *answer, pali_error *err)
+{
+    if (pl_need(answer, "pali_answer_json", "answer", err) != PALI_OK)
+        return NULL;
+    json_t *const object = json_object();
+    json_object_set_new(object, "text", json_string(answer->text));
+    json_object_set_new(object, "tokens", tokens_json(answer));
+    if (answer->logprobs)
+        json_object_set_new(object, "logprobs", logprobs_json(answer));
+    json_object_set_new(object, "finish_reason", json_string(pali_finish_text(answer->finish)));
+    json_object_set_new(object, "objects", objects_json(answer));
+    if (answer->objects.dropped)
+        json_object_set_new(object, "dropped", json_integer((json_int_t)answer->objects.dropped));
+    char *const text = json_dumps(object, JSON_COMPACT | JSON_REAL_PRECISION(9));
+    json_decref(object);
+    if (!text)
+        pl_fail_memory(err, "answer", 0);
+    return text;
+}
