@@ -14,7 +14,7 @@ extern const option model_options[];  /* which model, and how it is loaded */
 extern const option answer_options[]; /* how an answer is made */
 extern const option common_options[]; /* --help */
 
-enum { MOST_THREADS = 4096 };
+enum { MOST_THREADS = 4096, MOST_FRAMES = 256 };
 
 /*
  * Reads argc arguments (those after the command's name) into *given, in any

@@ -7,20 +7,20 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* One animated file as --frames pictures. */
-static pali_status open_video(const settings *given, const char *path, pictures *out, pali_error *err)
+/* With --frames: a clip of so many pictures from the files. */
+static pali_status open_clip(const settings *given, const char *const *paths, size_t count, pictures *out, pali_error *err)
 {
-    out->count = (size_t)given->frames;
-    const pali_status status = pali_image_open_frames(path, out->count, out->images, err);
-    if (status != PALI_OK)
-        memset(out->images, 0, out->count * sizeof *out->images);
+    const pali_status status = pali_image_open_clip(paths, count, (size_t)given->frames, (size_t)given->stride, out->images, err);
+    out->count = status == PALI_OK ? (size_t)given->frames : 0;
     return status;
 }
 
-static bool set_paths(pictures *out, const char *const *paths, bool is_video)
+/* A frame of a clip has the path of the file that it came from. */
+static bool set_paths(const settings *given, pictures *out, const char *const *paths, size_t count)
 {
+    const size_t stride = given->stride ? (size_t)given->stride : 1, different = (count + stride - 1) / stride;
     for (size_t i = 0; i < out->count; i++)
-        if (!(out->paths[i] = strdup(paths[is_video ? 0 : i])))
+        if (!(out->paths[i] = strdup(paths[given->frames ? i % different * stride : i])))
             return false;
     return true;
 }
@@ -32,18 +32,18 @@ int pictures_open(const settings *given, const command *of, const char *const *p
         from_input += strcmp(paths[i], "-") == 0;
     if (from_input > 1)
         return fail_usage(of, "- is standard input, which holds one image; found it %zu times", from_input);
-    if (given->frames && count != 1)
-        return fail_usage(of, "--frames reads one animated file; found %zu images", count);
+    if (given->stride && !given->frames)
+        return fail_usage(of, "--stride without --frames: found %zu images, expected --frames N with it", count);
     const size_t most = given->frames ? (size_t)given->frames : count;
     *out = (pictures){.images = calloc(most + 1, sizeof *out->images), .paths = calloc(most + 1, sizeof *out->paths)};
     pali_error err = {0};
     bool good = out->images && out->paths;
     if (good && given->frames)
-        good = open_video(given, paths[0], out, &err) == PALI_OK;
+        good = open_clip(given, paths, count, out, &err) == PALI_OK;
     else
         for (; good && out->count < count; out->count += good)
             good = (out->images[out->count] = pali_image_open(paths[out->count], &err)) != NULL;
-    if (good && set_paths(out, paths, given->frames > 0))
+    if (good && set_paths(given, out, paths, count))
         return 0;
     if (err.status == PALI_OK)
         err.status = PALI_MEMORY;

@@ -16,7 +16,7 @@ typedef struct pictures {
 } pictures;
 
 /*
- * Opens `count` files in order; with --frames one file as a video. Returns 0,
+ * Opens `count` files in order; with --frames they are a clip. Returns 0,
  * or the exit code after saying what is wrong. Release with pictures_close.
  */
 int pictures_open(const settings *given, const command *of, const char *const *paths, size_t count, pictures *out);

@@ -49,11 +49,18 @@ pali_image *pali_image_decode(const void *bytes, size_t size, const char *name, 
 pali_image *pali_image_from_rgb(const uint8_t *rgb, size_t width, size_t height, pali_error *err);
 
 /*
- * The frames of an animated GIF or WebP as up to `most` pictures (repeated in a
+ * The frames of an animated GIF or WebP as `most` pictures (repeated in a
  * circle when there are fewer, as the model's video tasks do): images receives
- * exactly `most` new pictures, each freed by the caller.
+ * exactly `most` new pictures, each freed by the caller; none on failure.
  */
 pali_status pali_image_open_frames(const char *path, size_t most, pali_image **images, pali_error *err);
+
+/*
+ * The same from `count` files: one animated GIF or WebP, or pictures that are
+ * the frames in order. One frame in `stride` (0: each) is taken, from the first
+ * on; these repeat in a circle when there are fewer than `frames`.
+ */
+pali_status pali_image_open_clip(const char *const *paths, size_t count, size_t frames, size_t stride, pali_image **images, pali_error *err);
 
 size_t pali_image_width(const pali_image *image);
 size_t pali_image_height(const pali_image *image);
@@ -271,6 +278,13 @@ void pali_answer_free(pali_answer *answer);
 
 /* Encodes pictures for the questions that follow. The images are not kept. */
 pali_status pali_session_set_images(pali_session *session, pali_image *const *images, size_t count, pali_error *err);
+
+/*
+ * Makes the pictures of `from`, a session of the same model, those of
+ * `session` as well: they are shared, neither encoded anew nor copied, and each
+ * session may go on to others. With `from` the session itself it keeps its own.
+ */
+pali_status pali_session_use_images(pali_session *session, const pali_session *from, pali_error *err);
 
 /* Starts a question about the session's pictures; the work is done by pali_step. The last answer is forgotten, also on failure. */
 pali_status pali_session_prompt(pali_session *session, const char *prompt, const pali_ask_options *options, pali_error *err);

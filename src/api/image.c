@@ -43,41 +43,86 @@ pali_image *pali_image_from_rgb(const uint8_t *rgb, size_t width, size_t height,
     return wrap(pixels, err);
 }
 
-static pali_status copy_frames(const pl_frames *frames, size_t most, pali_image **images, pali_error *err)
+/* Frames from `known` on become copies of those before, in a circle; on failure the known ones stay. */
+static pali_status repeat_frames(pali_image **images, size_t known, size_t frames, pali_error *err)
 {
-    for (size_t i = 0; i < most; i++) {
-        const pl_image *frame = &frames->frames[pl_video_frame(i, frames->count)];
+    for (size_t i = known; i < frames; i++) {
+        const pl_image *frame = &images[pl_video_frame(i, known)]->pixels;
         images[i] = pali_image_from_rgb(frame->rgb, frame->width, frame->height, err);
         if (images[i])
             continue;
-        while (i-- > 0) {
+        while (i-- > known)
             pali_image_free(images[i]);
-            images[i] = NULL;
-        }
         return pl_status_of(err, PALI_MEMORY);
     }
     return PALI_OK;
 }
 
-pali_status pali_image_open_frames(const char *path, size_t most, pali_image **images, pali_error *err)
+/* The frames of one file, at most `frames`, into images; *count says how many there are now, also on failure. */
+static pali_status open_animation(const char *path, size_t frames, size_t stride, pali_image **images, size_t *count, pali_error *err)
 {
-    pali_status status = pl_need(path, "pali_image_open_frames", "path", err);
-    if (status == PALI_OK)
-        status = pl_need(images, "pali_image_open_frames", "images", err);
-    if (status != PALI_OK)
-        return status;
     size_t size = 0;
     char *bytes = pl_file_read(path, PL_IMAGE_MAX_BYTES, &size, PALI_INPUT, err);
     if (!bytes)
         return pl_status_of(err, PALI_INPUT);
-    pl_frames frames;
-    status = pl_image_frames(bytes, size, path, most, &frames, err);
+    pl_frames found;
+    pali_status status = pl_image_frames_stride(bytes, size, path, frames, stride, &found, err);
     free(bytes);
     if (status != PALI_OK)
         return status;
-    status = copy_frames(&frames, most, images, err);
-    pl_frames_free(&frames);
+    for (size_t i = 0; status == PALI_OK && i < found.count; i++) {
+        images[i] = wrap(found.frames[i], err);
+        found.frames[i] = (pl_image){0};
+        *count += images[i] != NULL;
+        status = images[i] ? PALI_OK : PALI_MEMORY;
+    }
+    pl_frames_free(&found);
     return status;
+}
+
+/* The same from pictures that are frames. */
+static pali_status open_stills(const char *const *paths, size_t files, size_t frames, size_t stride, pali_image **images, size_t *count, pali_error *err)
+{
+    for (size_t i = 0; i < files && *count < frames; *count += 1) {
+        pali_error why = {0};
+        images[*count] = pali_image_open(paths[i], &why);
+        if (!images[*count])
+            return pl_fail(err, why.status, "%s", why.message);
+        if (files - i <= stride)
+            stride = files - i; /* no overflow, and the end */
+        i += stride;
+    }
+    return PALI_OK;
+}
+
+pali_status pali_image_open_clip(const char *const *paths, size_t count, size_t frames, size_t stride, pali_image **images, pali_error *err)
+{
+    pali_status status = pl_need(paths, "pali_image_open_clip", "paths", err);
+    if (status == PALI_OK)
+        status = pl_need(images, "pali_image_open_clip", "images", err);
+    if (status == PALI_OK && (count == 0 || frames == 0))
+        status = pl_fail(err, PALI_USAGE, "pali_image_open_clip: found %zu files and %zu frames, expected at least one of each", count, frames);
+    if (status != PALI_OK)
+        return status;
+    size_t known = 0;
+    stride = stride ? stride : 1;
+    if (count == 1)
+        status = open_animation(paths[0], frames, stride, images, &known, err);
+    else
+        status = open_stills(paths, count, frames, stride, images, &known, err);
+    if (status == PALI_OK)
+        status = repeat_frames(images, known, frames, err);
+    for (size_t i = 0; status != PALI_OK && i < known; i++)
+        pali_image_free(images[i]);
+    for (size_t i = 0; status != PALI_OK && i < frames; i++)
+        images[i] = NULL;
+    return status;
+}
+
+pali_status pali_image_open_frames(const char *path, size_t most, pali_image **images, pali_error *err)
+{
+    const pali_status status = pl_need(path, "pali_image_open_frames", "path", err);
+    return status == PALI_OK ? pali_image_open_clip(&path, 1, most, 1, images, err) : status;
 }
 
 size_t pali_image_width(const pali_image *image)

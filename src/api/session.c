@@ -43,6 +43,20 @@ pali_status pali_session_set_images(pali_session *session, pali_image *const *im
     return status == PALI_OK ? pl_timeline_set_images(&session->timeline, pixels, count, err) : status;
 }
 
+pali_status pali_session_use_images(pali_session *session, const pali_session *from, pali_error *err)
+{
+    pali_status status = pl_need(session, "pali_session_use_images", "session", err);
+    if (status == PALI_OK)
+        status = pl_need(from, "pali_session_use_images", "from", err);
+    if (status == PALI_OK && session->model != from->model)
+        status = pl_fail(err, PALI_USAGE, "pali_session_use_images: found sessions of different models, expected one model");
+    if (status == PALI_OK && !from->timeline.features)
+        status = pl_fail(err, PALI_USAGE, "pali_session_use_images: found a session without pictures, expected one that has some");
+    if (status == PALI_OK)
+        pl_timeline_use_images(&session->timeline, &from->timeline);
+    return status;
+}
+
 static pali_status check_question(const pali_ask_options *o, pali_error *err)
 {
     if (!(o->temperature >= 0) || !isfinite(o->temperature))

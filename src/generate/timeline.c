@@ -117,6 +117,17 @@ pali_status pl_timeline_set_images(pl_timeline *timeline, const pl_image *const 
     return PALI_OK;
 }
 
+void pl_timeline_use_images(pl_timeline *timeline, const pl_timeline *from)
+{
+    atomic_store(&timeline->cancel, false);
+    atomic_fetch_add(&from->features->references, 1);
+    release_features(timeline->features);
+    timeline->features = from->features;
+    timeline->clock = (pl_clock){0};
+    timeline->fresh = true;
+    timeline->phase = PL_PHASE_IDLE;
+}
+
 /* The image placeholder may be a piece without a row; written as a control token it would be read beyond the table. */
 static pali_status check_ids(const pl_timeline *timeline, pali_error *err)
 {

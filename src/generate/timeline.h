@@ -88,6 +88,9 @@ void pl_timeline_free(pl_timeline *timeline);
 /* Encodes pictures one after the other; the old ones stay on failure. */
 pali_status pl_timeline_set_images(pl_timeline *timeline, const pl_image *const *images, size_t count, pali_error *err);
 
+/* Takes the pictures of another timeline of the same engine, which has some; nothing is computed or copied. */
+void pl_timeline_use_images(pl_timeline *timeline, const pl_timeline *from);
+
 /*
  * Sets a prompt; computes nothing. PALI_USAGE when there are no pictures,
  * PALI_INPUT when it is too long. The last answer is forgotten, also on failure.

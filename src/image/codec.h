@@ -12,12 +12,19 @@ typedef struct pl_source {
     size_t size;
     const char *name; /* for messages, borrowed */
     pl_decoder decoder;
+    size_t stride; /* of the frames of an animation one in so many is wanted, from the first on; 0: 1 */
 } pl_source;
+
+/* Whether frame `i` of an animation is one of those. */
+static inline bool pl_source_wants(const pl_source *source, size_t i)
+{
+    return source->stride < 2 || i % source->stride == 0;
+}
 
 pali_status pl_jpeg_decode(const pl_source *source, pl_image *out, pali_error *err);
 pali_status pl_png_decode(const pl_source *source, pl_image *out, pali_error *err);
 
-/* These have frames: the first `most` of them are added to *out. */
+/* These have frames: the first `most` that are wanted are added to *out. */
 pali_status pl_webp_decode(const pl_source *source, size_t most, pl_frames *out, pali_error *err);
 pali_status pl_gif_decode(const pl_source *source, size_t most, pl_frames *out, pali_error *err);
 

@@ -100,10 +100,15 @@ static pali_status decode(const pl_source *source, size_t most, pl_frames *out, 
     return status;
 }
 
+pali_status pl_image_frames_stride(const void *bytes, size_t size, const char *name, size_t most, size_t stride, pl_frames *out, pali_error *err)
+{
+    const pl_source source = {.bytes = bytes, .size = size, .name = name, .stride = stride};
+    return decode(&source, most ? most : SIZE_MAX, out, err);
+}
+
 pali_status pl_image_frames(const void *bytes, size_t size, const char *name, size_t most, pl_frames *out, pali_error *err)
 {
-    const pl_source source = {.bytes = bytes, .size = size, .name = name};
-    return decode(&source, most ? most : SIZE_MAX, out, err);
+    return pl_image_frames_stride(bytes, size, name, most, 1, out, err);
 }
 
 pali_status pl_image_decode_as(const void *bytes, size_t size, const char *name, pl_decoder decoder, pl_image *out, pali_error *err)

@@ -250,7 +250,7 @@ static pali_status read_records(gif_reader *reader, size_t most, pl_frames *out,
         if (type == IMAGE_DESC_RECORD_TYPE) {
             dispose(reader);
             status = read_frame(reader, err);
-            if (status == PALI_OK)
+            if (status == PALI_OK && pl_source_wants(reader->source, reader->frame))
                 status = push_canvas(reader, out, err);
             reader->frame++;
             reader->transparent = -1;

@@ -48,9 +48,11 @@ pali_status pl_image_open(const char *path, pl_image *out, pali_error *err);
 
 /*
  * The first `most` frames (0: all) of an animated GIF or WebP, each a whole
- * canvas. PL_IMAGE_MAX_PIXELS holds for their sum. Release with pl_frames_free.
+ * canvas; with a stride one in so many, from the first on. PL_IMAGE_MAX_PIXELS
+ * holds for their sum. Release with pl_frames_free.
  */
 pali_status pl_image_frames(const void *bytes, size_t size, const char *name, size_t most, pl_frames *out, pali_error *err);
+pali_status pl_image_frames_stride(const void *bytes, size_t size, const char *name, size_t most, size_t stride, pl_frames *out, pali_error *err);
 
 /* PALI_INPUT for a size of zero or over the limits above. */
 pali_status pl_image_check(size_t width, size_t height, const char *name, pali_error *err);

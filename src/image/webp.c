@@ -46,12 +46,14 @@ static pali_status read_frames(WebPAnimDecoder *decoder, const pl_source *source
     WebPAnimInfo info;
     if (!WebPAnimDecoderGetInfo(decoder, &info) || info.frame_count == 0)
         return pl_fail(err, PALI_INPUT, "%s: found a WebP animation without frames, expected at least one", source->name);
-    while (out->count < most && WebPAnimDecoderHasMoreFrames(decoder)) {
+    for (size_t at = 0; out->count < most && WebPAnimDecoderHasMoreFrames(decoder); at++) {
         uint8_t *canvas; /* [height, width, 4], owned by the decoder */
         int time;
         if (!WebPAnimDecoderGetNext(decoder, &canvas, &time))
             return pl_fail(err, PALI_INPUT, "%s: found a damaged frame %zu of %u in a WebP animation, expected a picture",
-                           source->name, out->count, info.frame_count);
+                           source->name, at, info.frame_count);
+        if (!pl_source_wants(source, at))
+            continue;
         pl_image *frame;
         const pali_status status = pl_frames_push(out, info.canvas_width, info.canvas_height, source->name, &frame, err);
         if (status != PALI_OK)

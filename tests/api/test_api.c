@@ -268,6 +268,7 @@ static void test_frames(void **state)
     for (size_t i = 0; i < MOST; i++)
         pali_image_free(frames[i]);
     assert_int_equal(pali_image_open_frames("tests/data/image/nowhere.gif", 2, fewer, &err), PALI_INPUT);
+    assert_int_equal(pali_image_open_frames("tests/data/image/clip2.gif", 0, fewer, &err), PALI_USAGE);
 }
 
 /* Forks draw their own random numbers when told to; their answers may be longer, not shorter than what is there. */

@@ -20,7 +20,7 @@ done
 run --help
 expect_ok
 run help run
-for option in model threads pin type lora tokenizer vision preprocess no-final-softcap max-tokens temp top-p top-k seed start special frames logprobs json quiet help; do
+for option in model threads pin type lora tokenizer vision preprocess no-final-softcap max-tokens temp top-p top-k seed start special frames stride logprobs json quiet help; do
     expect_out "--$option"
 done
 

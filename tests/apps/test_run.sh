@@ -69,6 +69,21 @@ run run -q -n 8 -m "$model" --frames 2 "$data/image/animated.webp" 'caption en' 
 expect_ok
 expect_json 'images[2'
 
+# A clip: from an animation, from its frames one by one, every third; and repeated where it is too short.
+clip=$data/clip
+run run -q -n 8 -m "$model" --frames 16 "$clip/clip.gif" 'caption en'
+expect_ok
+moving=$(cat "$work/out")
+for way in "--frames 16 $clip/clip.webp" "--frames 16 $clip/00.png $clip/01.png $clip/02.png $clip/03.png $clip/04.png $clip/05.png $clip/06.png $clip/07.png \
+    $clip/08.png $clip/09.png $clip/10.png $clip/11.png $clip/12.png $clip/13.png $clip/14.png $clip/15.png"; do
+    # shellcheck disable=SC2086 # paths and options without spaces
+    run run -q -n 8 -m "$model" $way 'caption en'
+    expect_ok
+    expect_equal "$way" "$(cat "$work/out")" "$moving"
+done
+run run -q -n 8 -m "$model" --json --frames 4 --stride 2 "$clip/00.png" "$clip/01.png" "$clip/02.png" "$clip/03.png" "$clip/04.png" 'caption en'
+expect_json 'images[4' "images.0.path=$clip/00.png" "images.1.path=$clip/02.png" "images.2.path=$clip/04.png" "images.3.path=$clip/00.png"
+
 # nano, where it is there, answers when no model is named, and says so.
 run inspect nano
 if [ "$code" = 0 ]; then

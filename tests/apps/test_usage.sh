@@ -52,8 +52,8 @@ run run -m
 expect_error 2 '--model: its value MODEL is missing'
 run run - - 'caption en'
 expect_error 2 'standard input'
-run run --frames 2 "$picture" "$picture" 'caption en'
-expect_error 2 '--frames'
+run run --stride 2 "$picture" "$picture" 'caption en'
+expect_error 2 '--stride'
 PALI_THREADS=many run run -m "$model" "$picture" 'caption en'
 expect_error 2 "PALI_THREADS: found 'many'"
 # The environment is looked at before any work: the picture is not missed yet.
