@@ -92,10 +92,45 @@ progress progress_start(const settings *given, const char *what, bool is_bytes)
     return (progress){.what = what, .is_bytes = is_bytes, .enabled = !given->quiet && isatty(STDERR_FILENO), .started = now()};
 }
 
+/* Seconds for people: "4 min 05 s". Writes into text and returns it. */
+static const char *time_text(double seconds, char text[48])
+{
+    const double most = 99.0 * 24 * 3600; /* also what is not a number of seconds at all */
+    const unsigned long all = seconds >= 0 && seconds < most ? (unsigned long)(seconds + 0.5) : (unsigned long)most;
+    if (all < 60)
+        snprintf(text, 48, "%lu s", all);
+    else if (all < 3600)
+        snprintf(text, 48, "%lu min %02lu s", all / 60, all % 60);
+    else
+        snprintf(text, 48, "%lu h %02lu min", all / 3600, all / 60 % 60);
+    return text;
+}
+
+/* How fast it went so far, and how long it will take at that. */
+static void print_rate(const progress *bar, double seconds, uint64_t done, uint64_t total)
+{
+    if (done <= bar->first || done >= total)
+        return;
+    const double rate = (double)(done - bar->first) / seconds;
+    char left[48];
+    if (bar->is_bytes)
+        fprintf(stderr, ", %.2f GB/s", rate / 1e9);
+    else if (rate >= 1)
+        fprintf(stderr, ", %.1f a second", rate);
+    else
+        fprintf(stderr, ", %.1f s each", 1 / rate);
+    fprintf(stderr, ", %s left", time_text((double)(total - done) / rate, left));
+}
+
 void progress_update(void *context, uint64_t done, uint64_t total)
 {
     progress *const bar = context;
     const double time = now();
+    if (!bar->begun) {
+        bar->begun = true;
+        bar->first = done;
+        bar->started = time;
+    }
     if (!bar->enabled || total == 0 || time - bar->started < 0.3 || time - bar->drawn < 0.1)
         return;
     enum { WIDTH = 30 };
@@ -106,6 +141,7 @@ void progress_update(void *context, uint64_t done, uint64_t total)
         fprintf(stderr, " of %.1f GB", (double)total / 1e9);
     else
         fprintf(stderr, " %llu of %llu", (unsigned long long)done, (unsigned long long)total);
+    print_rate(bar, time - bar->started, done, total);
     fflush(stderr);
     bar->shown = true;
     bar->drawn = time;

@@ -23,12 +23,16 @@ int fail_error(const pali_error *err);
 /* One line that is no error; not with --quiet. */
 __attribute__((format(printf, 2, 3))) void note(const settings *given, const char *format, ...);
 
-/* A bar that is drawn on a terminal only, and only when the work takes a while. */
+/*
+ * A bar that is drawn on a terminal only, and only when the work takes a
+ * while; with the rate so far, and from that the time that is left.
+ */
 typedef struct progress {
     const char *what; /* "loading" */
     bool is_bytes;
-    bool enabled, shown;
+    bool enabled, shown, begun;
     double started, drawn; /* seconds */
+    uint64_t first;        /* what was done already at the first update: not to this run's credit */
 } progress;
 
 progress progress_start(const settings *given, const char *what, bool is_bytes);
