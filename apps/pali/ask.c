@@ -106,10 +106,10 @@ static void print_notes(const settings *given, const pali_answer *answer)
          t.prompt_tokens, t.prefill, pali_answer_token_count(answer), tokens_per_second(&t));
 }
 
-int ask(const settings *given, pali_model *model, pali_session *session, const pictures *shown, bool encode, const char *prompt)
+pali_ask_options ask_options(const settings *given)
 {
-    const pali_ask_options options = {
-        .size = sizeof options,
+    return (pali_ask_options){
+        .size = sizeof(pali_ask_options),
         .max_tokens = (size_t)given->max_tokens,
         .temperature = (float)given->temp,
         .top_p = (float)given->top_p,
@@ -118,9 +118,14 @@ int ask(const settings *given, pali_model *model, pali_session *session, const p
         .logprobs = given->logprobs,
         .special = given->special,
         .start = given->start,
-        .on_text = print_piece,
-        .on_text_context = (void *)given,
     };
+}
+
+int ask(const settings *given, pali_model *model, pali_session *session, const pictures *shown, bool encode, const char *prompt)
+{
+    pali_ask_options options = ask_options(given);
+    options.on_text = print_piece;
+    options.on_text_context = (void *)given;
     pali_error err = {0};
     interrupt_watch(session);
     pali_answer *const answer = pali_ask(session, encode ? shown->images : NULL, encode ? shown->count : 0, prompt, &options, &err);

@@ -34,6 +34,9 @@ int environment_read(settings *given, const command *of);
 /* The model and a session of it; session may be NULL. Returns 0, or the exit code after saying what is wrong. */
 int model_open(const settings *given, pali_model **model, pali_session **session);
 
+/* How the options want an answer made; without a listener. */
+pali_ask_options ask_options(const settings *given);
+
 /*
  * Asks, streams the answer (or prints JSON), tells how it went, and returns
  * the exit code. `encode` is false where the session has the pictures already.
