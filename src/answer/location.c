@@ -86,10 +86,10 @@ static bool is_space(char c)
     return c == ' ' || (c >= '\t' && c <= '\r');
 }
 
-static bool is_blank(const pl_piece *piece)
+static bool is_blank(const char *text, size_t length)
 {
-    for (size_t i = 0; i < piece->length; i++)
-        if (!is_space(piece->text[i]))
+    for (size_t i = 0; i < length; i++)
+        if (!is_space(text[i]))
             return false;
     return true;
 }
@@ -110,7 +110,7 @@ static size_t run_length(const pl_piece *pieces, size_t count, size_t at, pl_pie
 static size_t read_segment(const pl_piece *pieces, size_t count, size_t at, pl_location *location)
 {
     size_t start = at;
-    while (start < count && pieces[start].kind == PL_PIECE_TEXT && is_blank(&pieces[start]))
+    while (start < count && pieces[start].kind == PL_PIECE_TEXT && is_blank(pieces[start].text, pieces[start].length))
         start++;
     const size_t run = run_length(pieces, count, start, PL_PIECE_SEGMENT, SIZE_MAX);
     if (run == 0)
@@ -132,6 +132,8 @@ static size_t read_label(const pl_piece *pieces, size_t count, size_t at, char *
     bool ended = false;
     for (; end < count && pieces[end].kind == PL_PIECE_TEXT && !ended; end++) {
         const char *const stop = pieces[end].length ? memchr(pieces[end].text, ';', pieces[end].length) : NULL;
+        if (stop && is_blank(pieces[end].text, (size_t)(stop - pieces[end].text)))
+            break;
         length += stop ? (size_t)(stop - pieces[end].text) : pieces[end].length;
         ended = stop != NULL;
     }
