@@ -46,6 +46,12 @@ expect_json "text=$answer" tokens:list finish_reason:text "model=$model" 'prompt
     timings.tokens_per_second:number peak_memory_bytes:number
 run run -n 3 -m "$model" --json --logprobs "$picture" "$other" "$picture" 'detect "cat"'
 expect_json 'images[3' "images.1.path=$other" 'prompt=detect "cat"' logprobs:list logprobs.0:number
+
+# Objects: the picture is 61 x 47; a given start is parsed with what follows it.
+run run -q -n 1 -m "$model" --json --start '<loc0000><loc0341><loc1023><loc0682> red car ; <loc0009><loc0001><loc0009><loc0002> cat ;' "$picture" 'caption en'
+expect_json 'objects[2' 'objects.0.label=red car' 'objects.0.bins[4' objects.0.bins.3=682 objects.0.box.y1=0 objects.0.box.y2=47 objects.0.box.x2=40.6667 objects.0.box_normalized.x1=0.333333 \
+    objects.1.label=cat 'objects.1.problem=no area'
+
 run run -n 3 -m "$model" --logprobs "$picture" 'caption en'
 [ "$code" = 0 ] || failed 'exit code'
 expect_err '"' # a line a token
