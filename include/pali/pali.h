@@ -357,4 +357,7 @@ char *pali_model_find(const char *name, pali_error *err);
 #ifdef __cplusplus
 }
 #endif
+
+#include <pali/mask.h>
+
 #endif

@@ -12,6 +12,10 @@ struct pali_image {
     pl_image pixels;
 };
 
+struct pali_mask {
+    pl_mask pixels;
+};
+
 struct pali_model {
     pl_paligemma *weights;
     pl_pool *pool;
@@ -46,6 +50,9 @@ void pl_take_options(void *own, size_t own_size, const void *options);
 
 /* pali_model_open on a machine whose /proc and /sys stand under `root` ("": this one). */
 pali_model *pl_model_open(const char *root, const char *name, const pali_model_options *options, pali_error *err);
+
+/* A mask's handle, which takes over the pixels, also on failure. */
+pali_mask *pl_mask_wrap(pl_mask pixels, pali_error *err);
 
 /* PALI_USAGE "call: name is NULL" when any pointer of the list is. */
 pali_status pl_need(const void *pointer, const char *call, const char *name, pali_error *err);

@@ -23,6 +23,7 @@ static inline bool pl_source_wants(const pl_source *source, size_t i)
 
 pali_status pl_jpeg_decode(const pl_source *source, pl_image *out, pali_error *err);
 pali_status pl_png_decode(const pl_source *source, pl_image *out, pali_error *err);
+pali_status pl_png_decode_mask(const pl_source *source, pl_mask *out, pali_error *err); /* as pali/mask.h says (pali_mask_open) */
 
 /* These have frames: the first `most` that are wanted are added to *out. */
 pali_status pl_webp_decode(const pl_source *source, size_t most, pl_frames *out, pali_error *err);

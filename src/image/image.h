@@ -26,6 +26,12 @@ typedef struct pl_frames {
     size_t count;
 } pl_frames;
 
+/* A picture that only tells in from out. */
+typedef struct pl_mask {
+    size_t width, height;
+    unsigned char *bits; /* [height, width] 0 or 1, owned */
+} pl_mask;
+
 /*
  * Decodes a picture in memory; of an animation the first frame. `name` stands
  * in the messages. Fails with PALI_INPUT (not a picture, cut short, too large)
@@ -60,6 +66,14 @@ pali_status pl_image_check(size_t width, size_t height, const char *name, pali_e
 /* Pixels of the given size, checked so, not set. */
 pali_status pl_image_new(size_t width, size_t height, const char *name, pl_image *out, pali_error *err);
 
+/* All out, of a size checked so. */
+pali_status pl_mask_new(size_t width, size_t height, const char *name, pl_mask *out, pali_error *err);
+
+/* A picture as a mask, by the rules of pali/mask.h (pali_mask_open); of an animation the first frame. Release with pl_mask_free. */
+pali_status pl_mask_decode(const void *bytes, size_t size, const char *name, pl_mask *out, pali_error *err);
+pali_status pl_mask_open(const char *path, pl_mask *out, pali_error *err);
+
+void pl_mask_free(pl_mask *mask);
 void pl_image_free(pl_image *image);
 void pl_frames_free(pl_frames *frames);
 
