@@ -48,17 +48,27 @@ static bool expects_boxes(const pl_eval_kind *kind, const pl_location_list *trut
     return truths->count > 0 || strcmp(kind->name, "detect") == 0 || strcmp(kind->name, "segment") == 0;
 }
 
-static pali_status add_boxes(pl_eval_report *report, const pl_eval_kind *kind, const pl_eval_row *row, const char *text, pali_error *err)
+/* The answer's objects side by side; they borrow from it. Freed by the caller. */
+static pali_object *objects_of(const pali_answer *answer, pali_error *err)
 {
-    pl_location_list truths = {0}, found = {0};
+    const size_t count = pali_answer_object_count(answer);
+    pali_object *const objects = pl_new(count, sizeof *objects, "objects of an answer", err);
+    for (size_t i = 0; objects && i < count; i++)
+        objects[i] = *pali_answer_object(answer, i);
+    return objects;
+}
+
+static pali_status add_boxes(pl_eval_report *report, const pl_eval_kind *kind, const pl_eval_row *row, const pali_answer *answer, pali_error *err)
+{
+    pl_location_list truths = {0};
     pali_status status = find_truths(row, &truths, err);
     if (status == PALI_OK && expects_boxes(kind, &truths)) {
-        status = pl_locations_of_text(text, &found, err);
-        if (status == PALI_OK)
-            status = pl_box_score_add(&report->boxes, &truths, &found, err);
+        pali_object *const objects = objects_of(answer, err);
+        status = objects ? pl_box_score_add(&report->boxes, &truths, objects, pali_answer_object_count(answer), NULL, err) : PALI_MEMORY;
+        report->boxes.dropped += pali_answer_dropped_count(answer);
+        free(objects);
     }
     pl_location_list_free(&truths);
-    pl_location_list_free(&found);
     return status;
 }
 
@@ -142,7 +152,7 @@ pali_status pl_eval_report_add(pl_eval_report *report, const pl_eval_row *row, c
         report->row_mean += likelihood.total / (double)likelihood.tokens;
         report->likelihood_tokens += likelihood.tokens;
     }
-    const pali_status status = add_boxes(report, kind, row, text, err);
+    const pali_status status = add_boxes(report, kind, row, answer, err);
     if (status != PALI_OK || !report->keep_predictions)
         return status;
     return keep_prediction(report, row, answer, exact, likelihood, err);
@@ -161,7 +171,7 @@ static json_t *likelihood_json(const pl_eval_report *report)
         report->log_likelihood / tokens, "row_average", report->row_mean / rows);
 }
 
-char *pl_eval_report_json(const pl_eval_report *report, double seconds, pali_error *err)
+char *pl_eval_report_json(pl_eval_report *report, double seconds, pali_error *err)
 {
     json_t *const object = exact_json(report->rows, report->matches), *const kinds = json_object();
     json_object_set_new(object, "cut_off", json_integer((json_int_t)report->cut_off));

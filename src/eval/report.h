@@ -38,7 +38,7 @@ typedef struct pl_eval_report {
 pali_status pl_eval_report_add(pl_eval_report *report, const pl_eval_row *row, const pali_answer *answer, pl_eval_likelihood likelihood, pali_error *err);
 
 /* The metrics as one JSON object, NUL-terminated; new. */
-char *pl_eval_report_json(const pl_eval_report *report, double seconds, pali_error *err);
+char *pl_eval_report_json(pl_eval_report *report, double seconds, pali_error *err);
 void pl_eval_report_free(pl_eval_report *report);
 
 #endif

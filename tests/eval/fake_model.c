@@ -1,6 +1,9 @@
 /* A table in place of a model. */
 #include "fake_model.h"
 
+#include "answer/location.h"
+
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +17,8 @@ struct pali_session {
 struct pali_answer {
     const fake_answer *from;
     int32_t tokens[2];
+    pl_location_list locations;
+    pali_object *objects; /* [locations.count], owned */
 };
 
 static void explain(pali_error *err, pali_status status, const char *what, const char *why)
@@ -66,6 +71,24 @@ pali_status pali_session_set_images(pali_session *session, pali_image *const *im
     return PALI_OK;
 }
 
+/* The objects of the text, with the confidences of the table. */
+static void make_objects(pali_answer *answer)
+{
+    pl_location_list *const list = &answer->locations;
+    if (pl_locations_of_text(answer->from->answer, list, NULL) != PALI_OK)
+        abort();
+    answer->objects = calloc(list->count + 1, sizeof *answer->objects);
+    if (!answer->objects)
+        abort();
+    for (size_t i = 0; i < list->count; i++) {
+        const pl_location *const location = &list->items[i];
+        const double confidence = i < FAKE_OBJECTS ? answer->from->confidences[i] : 0;
+        answer->objects[i] = (pali_object){.label = location->label, .problem = location->valid ? NULL : "no area", .box = location->box, .confidence = confidence > 0 ? confidence : (double)NAN, .has_codes = location->has_segment};
+        memcpy(answer->objects[i].bins, location->bins, sizeof location->bins);
+        memcpy(answer->objects[i].codes, location->segment, sizeof location->segment);
+    }
+}
+
 pali_answer *pali_ask(pali_session *session, pali_image *const *images, size_t count, const char *prompt, const pali_ask_options *options, pali_error *err)
 {
     (void)images;
@@ -80,9 +103,26 @@ pali_answer *pali_ask(pali_session *session, pali_image *const *images, size_t c
         return NULL;
     }
     pali_answer *const answer = calloc(1, sizeof *answer);
-    if (answer)
-        *answer = (pali_answer){.from = from, .tokens = {(int32_t)strlen(from->answer), 1}};
+    if (!answer)
+        abort();
+    *answer = (pali_answer){.from = from, .tokens = {(int32_t)strlen(from->answer), 1}};
+    make_objects(answer);
     return answer;
+}
+
+size_t pali_answer_object_count(const pali_answer *answer)
+{
+    return answer->locations.count;
+}
+
+const pali_object *pali_answer_object(const pali_answer *answer, size_t i)
+{
+    return i < answer->locations.count ? &answer->objects[i] : NULL;
+}
+
+size_t pali_answer_dropped_count(const pali_answer *answer)
+{
+    return answer->locations.dropped;
 }
 
 const char *pali_answer_text(const pali_answer *answer)
@@ -113,6 +153,10 @@ const char *pali_finish_text(pali_finish finish)
 
 void pali_answer_free(pali_answer *answer)
 {
+    if (answer) {
+        pl_location_list_free(&answer->locations);
+        free(answer->objects);
+    }
     free(answer);
 }
 

@@ -8,9 +8,12 @@
 
 #include <pali/pali.h>
 
+enum { FAKE_OBJECTS = 4 };
+
 typedef struct fake_answer {
     const char *prompt, *answer; /* answer NULL: the call fails */
     pali_finish finish;
+    double confidences[FAKE_OBJECTS]; /* of the objects in its text; 0: none */
 } fake_answer;
 
 struct pali_model {

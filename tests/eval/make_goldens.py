@@ -1,10 +1,11 @@
-"""Writes golden_ap50.json: answers with boxes, and their AP50 by pycocotools.
+"""Writes golden_ap50.json and golden_ap.json: answers with boxes, and their average precision by pycocotools.
 
     pip install pycocotools numpy
     python tests/eval/make_goldens.py
 
-Boxes are bins of a picture of 1023 pixels a side, all scores are equal, so
-that pycocotools ranks by picture and order of output.
+Boxes are bins of a picture of 1023 pixels a side. In golden_ap50.json all
+scores are equal, so that pycocotools ranks by picture and order of output; in
+golden_ap.json they are confidences with ties, and all thresholds are there.
 """
 import contextlib
 import io
@@ -57,43 +58,55 @@ def coco_box(box):
     return [float(x1), float(y1), float(x2 - x1), float(y2 - y1)]
 
 
-def evaluate(rows):
+def confidences(rng, rows):
+    """In steps of 1/16, so that many are equal, and a little better for boxes that are right."""
+    return [[min(16, rng.randrange(0, 17) + 5 * any(b == found for b, _ in truths)) / 16 for found, _ in predicted]
+            for truths, predicted in rows]
+
+
+def evaluate(rows, scores=None):
+    """Label to its AP at each IoU threshold, 0.5 to 0.95."""
     ids = {label: i + 1 for i, label in enumerate(LABELS)}
     truths, found = [], []
     for i, (expected, predicted) in enumerate(rows):
         for box, label in expected:
             b = coco_box(box)
             truths.append(dict(id=len(truths) + 1, image_id=i, category_id=ids[label], bbox=b, area=b[2] * b[3], iscrowd=0))
-        for box, label in predicted:
+        for k, (box, label) in enumerate(predicted):
             if label in ids:
-                found.append(dict(image_id=i, category_id=ids[label], bbox=coco_box(box), score=1.0))
+                score = scores[i][k] if scores else 1.0
+                found.append(dict(image_id=i, category_id=ids[label], bbox=coco_box(box), score=score))
     with contextlib.redirect_stdout(io.StringIO()):
         coco = COCO()
         coco.dataset = dict(images=[dict(id=i, width=1023, height=1023) for i in range(len(rows))],
                             categories=[dict(id=i, name=n) for n, i in ids.items()], annotations=truths)
         coco.createIndex()
         run = COCOeval(coco, coco.loadRes(found), "bbox")
-        run.params.iouThrs = np.array([0.5])
         run.evaluate()
         run.accumulate()
     # [threshold, recall, label, area "all", 100 boxes]
-    precision = run.eval["precision"][0, :, :, 0, -1]
-    return {label: float(precision[:, i].mean()) for i, label in enumerate(LABELS)}
+    precision = run.eval["precision"][:, :, :, 0, -1]
+    return {label: [float(p[:, i].mean()) for p in precision] for i, label in enumerate(LABELS)}
+
+
+def write(name, head, rows):
+    path = os.path.join(os.path.dirname(os.path.abspath(__file__)), name)
+    with open(path, "w", encoding="utf-8") as out:
+        out.write("{\n" + "".join(" %s: %s,\n" % (json.dumps(k), json.dumps(v)) for k, v in head.items()))
+        out.write(' "rows": [\n  ' + ",\n  ".join(json.dumps(r) for r in rows) + "\n ]\n}\n")
 
 
 def main():
-    rows = make_rows(random.Random(3))
-    ap = evaluate(rows)
-    golden = {
-        "labels": ap,
-        "ap50": sum(ap.values()) / len(ap),
-        "rows": [{"suffix": text_of(t), "prediction": text_of(f)} for t, f in rows],
-    }
-    path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "golden_ap50.json")
-    with open(path, "w", encoding="utf-8") as out:
-        out.write('{\n "ap50": %r,\n "labels": %s,\n "rows": [\n  ' % (golden["ap50"], json.dumps(ap)))
-        out.write(",\n  ".join(json.dumps(r) for r in golden["rows"]))
-        out.write("\n ]\n}\n")
+    rng = random.Random(3)
+    rows = make_rows(rng)
+    texts = [{"suffix": text_of(t), "prediction": text_of(f)} for t, f in rows]
+    ap = {label: by_threshold[0] for label, by_threshold in evaluate(rows).items()}
+    write("golden_ap50.json", {"ap50": sum(ap.values()) / len(ap), "labels": ap}, texts)
+    scores = confidences(rng, rows)
+    ranked = evaluate(rows, scores)
+    every = [p for by_threshold in ranked.values() for p in by_threshold]
+    head = {"ap": sum(every) / len(every), "ap50": sum(p[0] for p in ranked.values()) / len(ranked), "labels": ranked}
+    write("golden_ap.json", head, [dict(t, confidences=c) for t, c in zip(texts, scores)])
 
 
 if __name__ == "__main__":

@@ -57,16 +57,16 @@ static int tear_down(void **state)
 #define B "<loc0500><loc0500><loc0900><loc0900>"
 
 static const fake_answer answers[] = {
-    {"answer en how many?", "2", PALI_FINISH_EOS},
-    {"answer en what colour?", "red ", PALI_FINISH_EOS},
-    {"caption en", "a cat", PALI_FINISH_LENGTH},
-    {"detect cat", A " cat", PALI_FINISH_EOS},
-    {"detect cat ; dog", A " cat ; " A " dog", PALI_FINISH_EOS},
-    {"detect bird", "", PALI_FINISH_EOS},
-    {"the left cat", A, PALI_FINISH_EOS},
-    {"", "x", PALI_FINISH_EOS},
-    {"fails", NULL, PALI_FINISH_NONE},
-    {NULL, NULL, PALI_FINISH_NONE},
+    {.prompt = "answer en how many?", .answer = "2", .finish = PALI_FINISH_EOS},
+    {.prompt = "answer en what colour?", .answer = "red ", .finish = PALI_FINISH_EOS},
+    {.prompt = "caption en", .answer = "a cat", .finish = PALI_FINISH_LENGTH},
+    {.prompt = "detect cat", .answer = A " cat", .finish = PALI_FINISH_EOS},
+    {.prompt = "detect cat ; dog", .answer = A " cat ; " A " dog", .finish = PALI_FINISH_EOS},
+    {.prompt = "detect bird", .answer = "", .finish = PALI_FINISH_EOS},
+    {.prompt = "the left cat", .answer = A, .finish = PALI_FINISH_EOS},
+    {.prompt = "", .answer = "x", .finish = PALI_FINISH_EOS},
+    {.prompt = "fails", .answer = NULL, .finish = PALI_FINISH_NONE},
+    {0},
 };
 
 static const char good_rows[] =
