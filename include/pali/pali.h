@@ -192,6 +192,20 @@ typedef struct pali_ask_options {
     const char *start;     /* text the answer is made to begin with, or NULL; in its text, not among its tokens */
     pali_text_fn *on_text; /* streaming; NULL: none */
     void *on_text_context;
+    /*
+     * Beam search of that width, at most 256 (0 or 1: off), as big_vision
+     * decodes: the answer with its end is the likeliest found, its length not
+     * made up for. It needs temperature 0. on_text hears the answer as a whole
+     * at its end. An answer that max_tokens ended is the best that fits, its
+     * end-of-text token included, with PALI_FINISH_LENGTH.
+     */
+    size_t beams;
+    /*
+     * Draws so many answers, at most 256 (0 or 1: off), with seeds seed, seed +
+     * 1, ..., and gives the one with the highest sum of log-probabilities. It
+     * needs a temperature above 0; on_text as with beams.
+     */
+    size_t best_of;
 } pali_ask_options;
 
 typedef enum pali_finish {
@@ -309,9 +323,10 @@ pali_answer *pali_session_answer(const pali_session *session, pali_error *err);
 /*
  * A second session that goes on from the same pictures and prompt: what has
  * been computed is shared, not copied. The first may go on as well. Sampling,
- * seed, max_tokens and on_text are those of `options`; the rest of the question
+ * seed, beams, best_of, max_tokens and on_text are those of `options`; the rest of the question
  * stays. With NULL the second draws the same random numbers as the first and
- * tells the same on_text. Free with pali_session_free.
+ * tells the same on_text. A question with beams or best_of can be forked, and
+ * a fork be given them, before the first step only. Free with pali_session_free.
  */
 pali_session *pali_session_fork(pali_session *session, const pali_ask_options *options, pali_error *err);
 

@@ -63,6 +63,12 @@ static pali_status check_question(const pali_ask_options *o, pali_error *err)
         return pl_fail(err, PALI_USAGE, "temperature: found %g, expected 0 or more", (double)o->temperature);
     if (!(o->top_p >= 0 && o->top_p <= 1))
         return pl_fail(err, PALI_USAGE, "top_p: found %g, expected 0 to 1", (double)o->top_p);
+    if (o->beams > PL_MOST_HYPOTHESES || o->best_of > PL_MOST_HYPOTHESES)
+        return pl_fail(err, PALI_USAGE, "%s: found %zu, expected at most %d", o->beams > PL_MOST_HYPOTHESES ? "beams" : "best_of", pl_max(o->beams, o->best_of), PL_MOST_HYPOTHESES);
+    if (o->beams > 1 && (o->best_of > 1 || o->temperature > 0))
+        return pl_fail(err, PALI_USAGE, "beams: found %zu together with %s, expected one of the two", o->beams, o->best_of > 1 ? "best_of" : "a temperature");
+    if (o->best_of > 1 && o->temperature <= 0)
+        return pl_fail(err, PALI_USAGE, "best_of: found %zu with temperature 0, where all samples are the same; expected a temperature above 0", o->best_of);
     return PALI_OK;
 }
 
@@ -76,6 +82,8 @@ static pl_question question_of(const pali_ask_options *o)
         .start = o->start,
         .on_text = o->on_text,
         .on_text_context = o->on_text_context,
+        .search = o->beams > 1 ? PL_SEARCH_BEAMS : o->best_of > 1 ? PL_SEARCH_BEST_OF : PL_SEARCH_NONE,
+        .width = pl_max(o->beams, o->best_of),
     };
 }
 

@@ -65,11 +65,15 @@ static float threshold(const pl_sampler *sampler, const float *logits, const flo
     return last;
 }
 
-int32_t pl_sample(pl_sampler *sampler, const pl_kernels *kernels, float *logits, size_t n, const unsigned char *banned, pl_sample_scratch scratch)
+void pl_ban(float *logits, size_t n, const unsigned char *banned)
 {
     for (size_t i = 0; i < n; i++)
         if (banned[i])
             logits[i] = -INFINITY;
+}
+
+int32_t pl_sample(pl_sampler *sampler, const pl_kernels *kernels, const float *logits, size_t n, pl_sample_scratch scratch)
+{
     const size_t best = kernels->argmax(n, logits);
     if (sampler->temperature <= 0)
         return (int32_t)best;

@@ -19,11 +19,11 @@ typedef struct pl_sample_scratch {
     int32_t *order;    /* [vocabulary] */
 } pl_sample_scratch;
 
-/*
- * The id drawn from logits [n], those with banned[id] set left out. logits is
- * changed: banned ones become -infinity.
- */
-int32_t pl_sample(pl_sampler *sampler, const pl_kernels *kernels, float *logits, size_t n, const unsigned char *banned, pl_sample_scratch scratch);
+/* Makes the logits [n] of ids with banned[id] set -infinity, by which they cannot be chosen. */
+void pl_ban(float *logits, size_t n, const unsigned char *banned);
+
+/* The id drawn from logits [n], those of -infinity left out; one at least is higher. */
+int32_t pl_sample(pl_sampler *sampler, const pl_kernels *kernels, const float *logits, size_t n, pl_sample_scratch scratch);
 
 /* log of the sum of exp(logits [n]): what log softmax subtracts. */
 double pl_log_sum_exp(const float *logits, size_t n);

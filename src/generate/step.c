@@ -14,16 +14,31 @@ enum { MOST_ROWS = 8192 }; /* of one pass, past its first prefill: keeps the are
 typedef struct batch {
     pl_timeline **active; /* [count], kept by the first timeline; those that prefill come first */
     size_t count, rows;
-    size_t prefills, prefill_rows; /* of these */
-    size_t outputs, prefill_outputs; /* rows that come out of the decoder: the last of each, or all when they are traced */
-    pl_segment *segments; /* [count], likewise */
-    float *logits;        /* [count, vocabulary], in the arena */
+    size_t prefills, prefill_rows; /* of these; a prefill is one segment */
+    size_t outputs, prefill_outputs; /* rows that come out of the decoder: the last of each segment, or all when they are traced */
+    pl_segment *segments; /* [segment_count], likewise; a search decodes several */
+    size_t segment_count;
+    float *logits;        /* [segment_count, vocabulary], in the arena */
+    double *totals;       /* [segment_count] log of the sum of exp(logits), likewise */
     pl_sample_scratch scratch;
 } batch;
 
+static size_t segments_of(const pl_timeline *timeline)
+{
+    return timeline->phase == PL_PHASE_DECODE && timeline->question.search ? timeline->search.live : 1;
+}
+
+/* Of each segment. */
 static size_t rows_of(const pl_timeline *timeline)
 {
     return timeline->phase == PL_PHASE_PREFILL ? timeline->features->rows.count + timeline->prompt.count : 1;
+}
+
+/* The last token of what segment i of a decoding timeline goes on with. */
+static const int32_t *last_token(const pl_timeline *timeline, size_t i)
+{
+    const pl_hypothesis *hypothesis = timeline->question.search ? &timeline->search.hypotheses[i] : NULL;
+    return hypothesis ? &hypothesis->tokens[hypothesis->count - 1] : &timeline->tokens.data[timeline->tokens.count - 1];
 }
 
 /* Ids and pictures -> x, the rows of all timelines. */
@@ -32,18 +47,18 @@ static void embed(pl_context *ctx, const pl_paligemma *model, const batch *b, pl
     size_t row = 0;
     for (size_t i = 0; i < b->prefills; i++)
         row = pl_timeline_embed_prompt(ctx, b->active[i], x, row);
-    for (size_t i = b->prefills; i < b->count; i++, row++) {
-        const pl_ids *tokens = &b->active[i]->tokens;
-        pl_gemma_embed(ctx, &model->gemma, &tokens->data[tokens->count - 1], pl_rows_view(x, row, 1));
-    }
+    for (size_t i = b->prefills; i < b->count; i++)
+        for (size_t s = 0; s < segments_of(b->active[i]); s++, row++)
+            pl_gemma_embed(ctx, &model->gemma, last_token(b->active[i], s), pl_rows_view(x, row, 1));
 }
 
 /* Everything between ids and logits; on a plan arena only the sizes. */
 static void compute(pl_context *ctx, const pl_paligemma *model, batch *b)
 {
-    const size_t width = model->config.text.width, vocabulary = model->config.text.vocabulary, decodes = b->count - b->prefills;
-    pl_rows last = pl_rows_push(ctx, b->count, width);
-    const pl_rows logits = pl_rows_push(ctx, b->count, vocabulary);
+    const size_t width = model->config.text.width, vocabulary = model->config.text.vocabulary, decodes = b->segment_count - b->prefills;
+    pl_rows last = pl_rows_push(ctx, b->segment_count, width);
+    const pl_rows logits = pl_rows_push(ctx, b->segment_count, vocabulary);
+    b->totals = pl_push(ctx, b->segment_count, sizeof *b->totals);
     b->scratch = (pl_sample_scratch){.values = pl_push(ctx, vocabulary, sizeof(float)), .order = pl_push(ctx, vocabulary, sizeof(int32_t))};
     const size_t mark = pl_arena_mark(ctx->arena);
     const pl_rows x = pl_rows_push(ctx, b->rows, width), hidden = pl_rows_push(ctx, b->outputs, width);
@@ -55,7 +70,7 @@ static void compute(pl_context *ctx, const pl_paligemma *model, batch *b)
     if (decodes > 0)
         pl_gemma_forward_inplace(ctx, &model->gemma, pl_rows_view(x, b->prefill_rows, decodes), b->segments + b->prefills, decodes, pl_rows_view(hidden, b->prefill_outputs, decodes));
     size_t row = 0;
-    for (size_t i = 0; i < b->count && !pl_dry(ctx); i++) {
+    for (size_t i = 0; i < b->segment_count && !pl_dry(ctx); i++) {
         row += pl_segment_wanted(&b->segments[i]);
         memcpy(last.data + i * width, hidden.data + (row - 1) * width, width * sizeof(float));
     }
@@ -82,19 +97,28 @@ static pali_status finish(pl_timeline *timeline, pl_ending ending, pali_error *e
     return status;
 }
 
-/* Takes the next id of one timeline from its logits. */
-static pali_status take_token(pl_timeline *timeline, const batch *b, float *logits, pali_error *err)
+/* Makes rows of logits ready for choosing: totals receive the log-sums where they are wanted, and what may not be chosen becomes -infinity. */
+static pali_status prepare_logits(const pl_timeline *timeline, size_t rows, float *logits, double *totals, pali_error *err)
 {
     const pl_engine *engine = timeline->engine;
     const size_t vocabulary = engine->model->config.text.vocabulary;
-    if (!engine->kernels->all_finite(vocabulary, logits))
+    if (!engine->kernels->all_finite(rows * vocabulary, logits))
         return pl_fail(err, PALI_FAILED, "position %zu: found logits that are not finite, expected numbers; the weights may be damaged: try `pali inspect --check`",
                        pl_kv_cache_count(&timeline->cache) - 1);
-    /* Log-probabilities are those before the ban, as the reference reports them. */
-    const bool wanted_logprob = timeline->question.logprobs;
-    const double total = wanted_logprob ? pl_log_sum_exp(logits, vocabulary) : 0;
-    const int32_t id = pl_sample(&timeline->question.sampler, engine->kernels, logits, vocabulary, engine->model->banned, b->scratch);
-    if (wanted_logprob)
+    for (size_t i = 0; i < rows; i++, logits += vocabulary) {
+        /* Log-probabilities are those before the ban, as the reference reports them. */
+        totals[i] = timeline->question.logprobs || timeline->question.search ? pl_log_sum_exp(logits, vocabulary) : 0;
+        pl_ban(logits, vocabulary, engine->model->banned);
+    }
+    return PALI_OK;
+}
+
+/* Takes the next id of one timeline from its logits. */
+static pali_status take_token(pl_timeline *timeline, const batch *b, const float *logits, double total, pali_error *err)
+{
+    const pl_engine *engine = timeline->engine;
+    const int32_t id = pl_sample(&timeline->question.sampler, engine->kernels, logits, engine->model->config.text.vocabulary, b->scratch);
+    if (timeline->question.logprobs)
         timeline->logprobs[timeline->tokens.count] = (float)((double)logits[id] - total);
     timeline->tokens.data[timeline->tokens.count++] = id;
     if (id == pl_tokenizer_special(engine->model->tokenizer)->eos)
@@ -111,13 +135,63 @@ static pali_status take_token(pl_timeline *timeline, const batch *b, float *logi
     return PALI_OK;
 }
 
+/* Makes a hypothesis the timeline's answer. */
+static pali_status take_answer(pl_timeline *timeline, const pl_hypothesis *best, pl_ending ending, pali_error *err)
+{
+    const int32_t eos = pl_tokenizer_special(timeline->engine->model->tokenizer)->eos;
+    pali_status status = PALI_OK;
+    for (size_t i = 0; status == PALI_OK && i < best->count; i++) {
+        timeline->tokens.data[i] = best->tokens[i];
+        if (timeline->question.logprobs)
+            timeline->logprobs[i] = best->logprobs[i];
+        if (best->tokens[i] != eos)
+            status = pl_detokenizer_push(&timeline->detokenizer, best->tokens[i], &timeline->text, err);
+    }
+    timeline->tokens.count = best->count;
+    return status == PALI_OK ? finish(timeline, ending, err) : status;
+}
+
+/* The same for a search: one token further for all its hypotheses, and the answer when that ends it. */
+static pali_status take_tokens(pl_timeline *timeline, const batch *b, const float *logits, const double *totals, pali_error *err)
+{
+    pl_search *search = &timeline->search;
+    if (!search->begun) {
+        const pali_status status = pl_search_begin(search, &timeline->cache, err);
+        if (status != PALI_OK)
+            return status;
+    }
+    const pl_search_end end = pl_search_take(search, timeline->engine->kernels, logits, totals, timeline->engine->model->config.text.vocabulary, b->scratch);
+    timeline->phase = PL_PHASE_DECODE;
+    const bool cancelled = atomic_exchange(&timeline->cancel, false);
+    if (end == PL_SEARCH_GOES_ON && !cancelled)
+        return PALI_OK;
+    const pl_ending ending = end == PL_SEARCH_GOES_ON ? PL_ENDING_CANCELLED : end == PL_SEARCH_ENDED ? PL_ENDING_EOS : PL_ENDING_LENGTH;
+    return take_answer(timeline, pl_search_best(search, end), ending, err);
+}
+
+/* What a timeline's rows of logits bring it. */
+static pali_status take(pl_timeline *timeline, const batch *b, size_t row, size_t rows, pali_error *err)
+{
+    float *logits = b->logits + row * timeline->engine->model->config.text.vocabulary;
+    double *totals = b->totals + row;
+    const pali_status status = prepare_logits(timeline, rows, logits, totals, err);
+    if (status != PALI_OK)
+        return status;
+    return timeline->question.search ? take_tokens(timeline, b, logits, totals, err) : take_token(timeline, b, logits, totals[0], err);
+}
+
 static void add(batch *b, pl_timeline *timeline)
 {
-    const size_t rows = rows_of(timeline);
-    b->segments[b->count] = (pl_segment){.cache = &timeline->cache, .rows = rows, .prefix = timeline->prefix, .wanted = timeline->engine->trace ? 0 : 1};
-    b->outputs += pl_segment_wanted(&b->segments[b->count]);
+    const size_t rows = rows_of(timeline), segments = segments_of(timeline);
+    const bool searches = timeline->phase == PL_PHASE_DECODE && timeline->question.search;
+    for (size_t i = 0; i < segments; i++) {
+        pl_segment *segment = &b->segments[b->segment_count++];
+        *segment = (pl_segment){.cache = searches ? &timeline->search.hypotheses[i].cache : &timeline->cache, .rows = rows, .prefix = timeline->prefix};
+        segment->wanted = timeline->engine->trace ? 0 : 1;
+        b->outputs += pl_segment_wanted(segment);
+    }
     b->active[b->count++] = timeline;
-    b->rows += rows;
+    b->rows += segments * rows;
 }
 
 /* Those added so far prefill, those to come decode. */
@@ -136,9 +210,12 @@ static void close_prefills(batch *b)
 static pali_status gather(batch *b, pl_timeline *const *timelines, size_t n, pali_error *err)
 {
     pl_timeline *keeper = timelines[0];
+    size_t segments = 0;
+    for (size_t i = 0; i < n; i++)
+        segments += segments_of(timelines[i]);
     pali_status status = pl_grow(&keeper->active, &keeper->active_capacity, n, sizeof(pl_timeline *), "batch", err);
     if (status == PALI_OK)
-        status = pl_grow(&keeper->segments, &keeper->segment_capacity, n, sizeof *keeper->segments, "batch", err);
+        status = pl_grow(&keeper->segments, &keeper->segment_capacity, segments, sizeof *keeper->segments, "batch", err);
     if (status != PALI_OK)
         return status;
     b->active = keeper->active;
@@ -162,7 +239,7 @@ static pali_status run(batch *b, pali_error *err)
     compute(&ctx, engine->model, b);
     pali_status status = pl_timeline_reserve(lead, plan.peak, err);
     /* Reserved when the prompt was set; a fork that ran out of memory may have taken the tail since. */
-    for (size_t i = 0; status == PALI_OK && i < b->count; i++)
+    for (size_t i = 0; status == PALI_OK && i < b->segment_count; i++)
         status = pl_kv_cache_reserve(b->segments[i].cache, pl_kv_cache_count(b->segments[i].cache) + b->segments[i].rows, err);
     if (status != PALI_OK)
         return status;
@@ -221,17 +298,18 @@ pali_status pl_step(pl_timeline *const *timelines, size_t n, pali_error *err)
     if (status == PALI_OK && b.count) {
         status = run(&b, err);
         const double took = pl_now() - start;
-        const size_t vocabulary = b.active[0]->engine->model->config.text.vocabulary;
         const bool computed = status == PALI_OK;
         for (size_t i = 0; status != PALI_OK && i < b.count; i++)
             give_up(b.active[i]);
-        for (size_t i = 0; computed && i < b.count; i++) {
-            count_time(b.active[i], took);
+        for (size_t i = 0, row = 0, rows; computed && i < b.count; i++, row += rows) {
+            pl_timeline *timeline = b.active[i];
             pali_error why = {0};
-            const pali_status own = take_token(b.active[i], &b, b.logits + i * vocabulary, &why);
+            rows = segments_of(timeline);
+            count_time(timeline, took);
+            const pali_status own = take(timeline, &b, row, rows, &why);
             if (own == PALI_OK)
                 continue;
-            give_up(b.active[i]);
+            give_up(timeline);
             if (status == PALI_OK)
                 status = pl_fail(err, own, "%s", why.message);
         }

@@ -52,6 +52,7 @@ void pl_timeline_free(pl_timeline *timeline)
     pl_ids_free(&timeline->prompt);
     pl_ids_free(&timeline->tokens);
     free(timeline->logprobs);
+    pl_search_free(&timeline->search);
     free(timeline->active);
     free(timeline->segments);
     free(timeline->text.data);
@@ -154,11 +155,24 @@ static pali_status tokenize(pl_timeline *timeline, const char *prompt, const pl_
     return status == PALI_OK ? check_ids(timeline, err) : status;
 }
 
-/* Room for everything that decoding will write, so that it allocates nothing. */
-static pali_status reserve_answer(pl_timeline *timeline, size_t positions, pali_error *err)
+/* Room in the timeline's own cache behind `given` positions; hypotheses of a search have caches of their own. */
+static pali_status reserve_cache(pl_timeline *timeline, size_t given, pali_error *err)
 {
-    const size_t most = timeline->question.max_tokens;
-    pali_status status = pl_kv_cache_reserve(&timeline->cache, positions, err);
+    size_t positions;
+    if (!pl_add(given, timeline->question.search ? 0 : timeline->question.max_tokens, &positions))
+        return pl_fail_memory(err, "KV cache", 0);
+    return pl_kv_cache_reserve(&timeline->cache, positions, err);
+}
+
+/* Room for everything that decoding will write, so that it allocates nothing. */
+static pali_status reserve_answer(pl_timeline *timeline, size_t given, pali_error *err)
+{
+    const pl_question *question = &timeline->question;
+    const size_t most = question->max_tokens;
+    const int32_t eos = pl_tokenizer_special(timeline->engine->model->tokenizer)->eos;
+    pali_status status = reserve_cache(timeline, given, err);
+    if (status == PALI_OK && question->search)
+        status = pl_search_prepare(&timeline->search, question->search, question->width, most, eos, &question->sampler, &timeline->cache, err);
     if (status == PALI_OK)
         status = pl_grow(&timeline->tokens.data, &timeline->tokens.capacity, most, sizeof *timeline->tokens.data, "answer", err);
     if (status == PALI_OK && timeline->question.logprobs)
@@ -172,6 +186,7 @@ static void forget_answer(pl_timeline *timeline)
     timeline->phase = PL_PHASE_IDLE;
     timeline->ending = PL_ENDING_NONE;
     timeline->tokens.count = timeline->text.length = timeline->sent = 0;
+    pl_search_clear(&timeline->search);
 }
 
 /* Holds the prompt and the longest answer against the session's limit; *given counts the prompt's positions. */
@@ -200,7 +215,7 @@ pali_status pl_timeline_prompt(pl_timeline *timeline, const char *prompt, const 
         status = limit_answer(timeline, &given, err);
     pl_kv_cache_clear(&timeline->cache);
     if (status == PALI_OK)
-        status = reserve_answer(timeline, given + timeline->question.max_tokens, err);
+        status = reserve_answer(timeline, given, err);
     if (status == PALI_OK && question->start)
         status = pl_buffer_append(&timeline->text, question->start, strlen(question->start), err);
     if (status != PALI_OK)
@@ -238,9 +253,14 @@ static pali_status copy_ids(const pl_ids *from, pl_ids *to, size_t capacity, pal
 /* The fork's own way of going on, where it is given one. */
 static pali_status set_way(pl_timeline *fork, const pl_timeline *timeline, const pl_question *question, pali_error *err)
 {
+    const bool fresh = timeline->phase == PL_PHASE_PREFILL;
     fork->question = timeline->question;
+    if (!fresh && (timeline->question.search || (question && question->search)))
+        return pl_fail(err, PALI_USAGE, "fork: found a search (beams, best_of) and a question under way, expected to fork a search before its first step");
     if (!question)
         return PALI_OK;
+    fork->question.search = question->search;
+    fork->question.width = question->width;
     fork->question.max_tokens = question->max_tokens ? question->max_tokens : PL_DEFAULT_MAX_TOKENS;
     fork->question.sampler = question->sampler;
     fork->question.on_text = question->on_text;
@@ -258,14 +278,11 @@ pali_status pl_timeline_fork(pl_timeline *timeline, pl_timeline *fork, const pl_
         return status;
     const size_t most = fork->question.max_tokens, held = pl_kv_cache_count(&timeline->cache);
     const size_t given = timeline->phase == PL_PHASE_PREFILL ? timeline->features->rows.count + timeline->prompt.count : held;
-    size_t positions;
-    if (!pl_add(given, most, &positions))
-        return pl_fail_memory(err, "KV cache", 0);
     status = pl_kv_cache_fork(&timeline->cache, &fork->cache, err);
     if (status == PALI_OK)
-        status = pl_kv_cache_reserve(&timeline->cache, given + timeline->question.max_tokens, err);
+        status = reserve_cache(timeline, given, err);
     if (status == PALI_OK)
-        status = reserve_answer(fork, positions, err);
+        status = reserve_answer(fork, given, err);
     if (status == PALI_OK)
         status = copy_ids(&timeline->prompt, &fork->prompt, 0, err);
     if (status == PALI_OK)

@@ -7,7 +7,7 @@
 #define PL_GENERATE_TIMELINE_H
 
 #include "base/clock.h"
-#include "generate/sampler.h"
+#include "generate/search.h"
 #include "model/paligemma.h"
 #include "text/detokenizer.h"
 
@@ -45,6 +45,8 @@ typedef struct pl_question {
     const char *start; /* what the answer is made to begin with, or NULL; not kept */
     bool (*on_text)(void *context, const char *text, size_t length);
     void *on_text_context;
+    pl_search_kind search; /* several continuations at a time; the listener hears the answer at its end */
+    size_t width;          /* of them */
 } pl_question;
 
 typedef enum pl_phase { PL_PHASE_IDLE, PL_PHASE_PREFILL, PL_PHASE_DECODE, PL_PHASE_DONE } pl_phase;
@@ -70,6 +72,7 @@ typedef struct pl_timeline {
     pl_ids tokens;        /* the answer; reserved when the prompt is set */
     float *logprobs;      /* [max_tokens], owned, or NULL */
     size_t logprob_capacity;
+    pl_search search;     /* of a question that asks for one */
     pl_buffer text;
     size_t sent;          /* bytes of text that on_text has seen */
     pl_detokenizer detokenizer;

@@ -135,6 +135,13 @@ pali_status pl_kv_cache_fork(pl_kv_cache *cache, pl_kv_cache *fork, pali_error *
     return PALI_OK;
 }
 
+void pl_kv_cache_copy_tail(const pl_kv_cache *from, pl_kv_cache *to)
+{
+    if (from->own_count)
+        copy_positions(from, from->own, from->own_count, to->own, 0);
+    to->own_count = from->own_count;
+}
+
 static void write_rows(const pl_kv_cache *cache, size_t count, const float *x, unsigned char *to)
 {
     for (size_t i = 0; i < count; i++, to += cache->row_bytes)

@@ -48,6 +48,13 @@ void pl_kv_cache_clear(pl_kv_cache *cache);
 pali_status pl_kv_cache_fork(pl_kv_cache *cache, pl_kv_cache *fork, pali_error *err);
 
 /*
+ * Makes *to, which shares the beginning of *from and has room, a second sequence
+ * with the same positions by a copy of the tail: for continuations that are
+ * reordered at every step, where a fork would make a shared part of each tail.
+ */
+void pl_kv_cache_copy_tail(const pl_kv_cache *from, pl_kv_cache *to);
+
+/*
  * Writes `count` rows of keys and values of a layer after the own positions (count them with advance). What a
  * narrower type cannot hold becomes NaN, so that it shows in the logits.
  */

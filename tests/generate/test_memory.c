@@ -1,0 +1,60 @@
+/* Every allocation of a search fails once, on a model that is open. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include <pali/pali.h>
+
+#include "exhaust.h"
+
+#define TINY "tests/data/tiny/"
+
+typedef struct fixture {
+    pali_model *model;
+    pali_image *image;
+} fixture;
+
+static int open_tiny(void **state)
+{
+    static fixture f;
+    pali_error err = {0};
+    f.model = pali_model_open(TINY "pg1", &(pali_model_options){.threads = 1}, &err);
+    f.image = pali_image_open(TINY "a.png", &err);
+    *state = &f;
+    return f.model && f.image ? 0 : -1;
+}
+
+static int close_tiny(void **state)
+{
+    fixture *f = *state;
+    pali_image_free(f->image);
+    pali_model_free(f->model);
+    return 0;
+}
+
+/* Two searches of one session, the second wider, so that memory is grown too. */
+static pali_status search(const void *context, pali_error *err)
+{
+    const fixture *f = context;
+    pali_session *session = pali_session_new(f->model, NULL, err);
+    const pali_ask_options beams = {.max_tokens = 3, .logprobs = true, .beams = 2}, samples = {.max_tokens = 4, .temperature = 1, .best_of = 4};
+    pali_answer *first = session ? pali_ask(session, &f->image, 1, "caption en", &beams, err) : NULL;
+    pali_answer *second = first ? pali_ask(session, NULL, 0, "ocr", &samples, err) : NULL;
+    pali_answer_free(first);
+    pali_answer_free(second);
+    pali_session_free(session);
+    return second ? PALI_OK : err->status;
+}
+
+static void test_search(void **state)
+{
+    exhaust("search", search, *state, PALI_OK);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_search)};
+    return cmocka_run_group_tests_name("generate: memory", tests, open_tiny, close_tiny);
+}
