@@ -115,6 +115,8 @@ pali_ask_options ask_options(const settings *given)
         .top_p = (float)given->top_p,
         .top_k = (size_t)given->top_k,
         .seed = given->seed,
+        .beams = (size_t)given->beam,
+        .best_of = (size_t)given->best_of,
         .logprobs = given->logprobs,
         .special = given->special,
         .start = given->start,

@@ -25,7 +25,7 @@ typedef struct settings {
     const char *activations, *kv_cache;
     bool no_final_softcap;
     /* the answer */
-    uint64_t max_tokens, top_k, seed, frames, stride;
+    uint64_t max_tokens, top_k, seed, beam, best_of, frames, stride;
     double temp, top_p;
     const char *start;
     bool logprobs, special;

@@ -30,6 +30,8 @@ const option answer_options[] = {
     {"top-p", 0, OPTION_NUMBER, offsetof(settings, top_p), "P", 0, 1, "sample from the likeliest tokens that sum to P"},
     {"top-k", 0, OPTION_COUNT, offsetof(settings, top_k), "K", 0, 1000000, "sample from the K likeliest tokens"},
     {"seed", 0, OPTION_COUNT, offsetof(settings, seed), "N", 0, UINT64_MAX, "seed of the sampling: same seed, same answer"},
+    {"beam", 0, OPTION_COUNT, offsetof(settings, beam), "B", 1, 256, "search for the likeliest answer with B beams"},
+    {"best-of", 0, OPTION_COUNT, offsetof(settings, best_of), "N", 1, 256, "sample N answers (--temp), give the likeliest"},
     {"start", 0, OPTION_TEXT, offsetof(settings, start), "TEXT", 0, 0, "make the answer begin with TEXT"},
     {"special", 0, OPTION_FLAG, offsetof(settings, special), NULL, 0, 0, "take control tokens in the prompt as such"},
     {"frames", 0, OPTION_COUNT, offsetof(settings, frames), "N", 1, MOST_FRAMES, "images, or one animation, as a clip of N frames"},

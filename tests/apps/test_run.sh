@@ -37,6 +37,20 @@ run run -q -n 8 -m "$model" --threads $more --pin "$picture" 'caption en'
 expect_ok
 expect_equal 'pinned threads' "$(cat "$work/out")" "$answer"
 
+# Searches: several continuations, one answer, the same every time.
+run run -q -n 8 -m "$model" --beam 3 "$picture" 'caption en'
+expect_ok
+beams=$(cat "$work/out")
+run run -q -n 8 -m "$model" --beam 3 --json --logprobs "$picture" 'caption en'
+expect_ok
+expect_json "text=$beams" logprobs.0:number
+run run -q -n 8 -m "$model" --best-of 4 --temp 0.7 --seed 3 "$picture" 'caption en'
+expect_ok
+run run -q -n 8 -m "$model" --beam 2 --temp 1 "$picture" 'caption en'
+expect_error 2 'beams: found 2 together with a temperature'
+run run -q -n 8 -m "$model" --best-of 2 "$picture" 'caption en'
+expect_error 2 'best_of: found 2 with temperature 0'
+
 # One JSON object.
 run run -q -n 8 -m "$model" --json "$picture" 'caption en'
 expect_ok
