@@ -13,7 +13,7 @@ import model as nano
 
 
 class Answerer:
-    def __init__(self, folder, max_new_tokens=32):
+    def __init__(self, folder, max_new_tokens=80):
         self.model = PaliGemmaForConditionalGeneration.from_pretrained(folder, dtype=torch.float32).eval()
         self.prompts = nano.Prompts(os.path.join(folder, "tokenizer.model"))
         self.banned = list(range(self.prompts.pieces.get_piece_size(), self.model.config.text_config.vocab_size))

@@ -6,6 +6,7 @@
 #include "scenes.h"
 
 #include <math.h>
+#include <string.h>
 
 static double clamp01(const double v)
 {
@@ -109,9 +110,14 @@ static double object_distance(const scene_object *const o, double points[SCENE_M
     return polygon_distance(x, y, points, n);
 }
 
-static void draw_object(const scene *const s, const scene_object *const o, uint8_t *const rgb)
+typedef struct pixel_range {
+    int x0, y0, x1, y1; /* x0 <= x < x1, y0 <= y < y1 */
+} pixel_range;
+
+/* The outline in the picture, and the pixels that it can touch. Returns the number of points. */
+static int object_outline(const scene *const s, const scene_object *const o, double points[SCENE_MAX_POINTS][2],
+                          pixel_range *const range)
 {
-    double points[SCENE_MAX_POINTS][2];
     const int n = scene_shape_points(o->shape, points);
     const double c = cos(o->angle), a = sin(o->angle);
     for (int i = 0; i < n; i++) {
@@ -119,10 +125,19 @@ static void draw_object(const scene *const s, const scene_object *const o, uint8
         points[i][0] = o->cx + c * x - a * y;
         points[i][1] = o->cy + a * x + c * y;
     }
-    const int x0 = (int)fmax(0.0, o->cx - o->radius - 2.0), x1 = (int)fmin(s->width, o->cx + o->radius + 3.0);
-    const int y0 = (int)fmax(0.0, o->cy - o->radius - 2.0), y1 = (int)fmin(s->height, o->cy + o->radius + 3.0);
-    for (int y = y0; y < y1; y++) {
-        for (int x = x0; x < x1; x++) {
+    *range = (pixel_range){
+        .x0 = (int)fmax(0.0, o->cx - o->radius - 2.0), .x1 = (int)fmin(s->width, o->cx + o->radius + 3.0),
+        .y0 = (int)fmax(0.0, o->cy - o->radius - 2.0), .y1 = (int)fmin(s->height, o->cy + o->radius + 3.0)};
+    return n;
+}
+
+static void draw_object(const scene *const s, const scene_object *const o, uint8_t *const rgb)
+{
+    double points[SCENE_MAX_POINTS][2];
+    pixel_range in;
+    const int n = object_outline(s, o, points, &in);
+    for (int y = in.y0; y < in.y1; y++) {
+        for (int x = in.x0; x < in.x1; x++) {
             const double d = object_distance(o, points, n, x + 0.5, y + 0.5);
             if (d >= 0.5)
                 continue;
@@ -222,6 +237,37 @@ static void add_noise(const scene *const s, uint8_t *const rgb)
         const int sum = (int)(z & 0xFFFF) + (int)(z >> 16 & 0xFFFF) + (int)(z >> 32 & 0xFFFF) + (int)(z >> 48);
         rgb[i] = to_byte(rgb[i] + (sum - 131070) * scale);
     }
+}
+
+void scene_mask(const scene *const s, const int object, uint8_t *const mask)
+{
+    const scene_object *const o = &s->objects[object];
+    double points[SCENE_MAX_POINTS][2];
+    pixel_range in;
+    const int n = object_outline(s, o, points, &in);
+    memset(mask, 0, (size_t)s->width * s->height);
+    for (int y = in.y0; y < in.y1; y++)
+        for (int x = in.x0; x < in.x1; x++)
+            if (object_distance(o, points, n, x + 0.5, y + 0.5) <= 0.0)
+                mask[(size_t)y * s->width + x] = 255;
+}
+
+static int whole_pixel(const double coordinate, const int size, const int most)
+{
+    const long v = lrint(coordinate * size);
+    return v < 0 ? 0 : v > most ? most : (int)v;
+}
+
+void scene_mask_crop(const scene *const s, const int object, uint8_t *const mask, int *const height, int *const width)
+{
+    const scene_box b = s->objects[object].box;
+    const int y1 = whole_pixel(b.y1, s->height, s->height - 1), x1 = whole_pixel(b.x1, s->width, s->width - 1);
+    const int y2 = whole_pixel(b.y2, s->height, s->height), x2 = whole_pixel(b.x2, s->width, s->width);
+    *height = y2 > y1 ? y2 - y1 : 1;
+    *width = x2 > x1 ? x2 - x1 : 1;
+    scene_mask(s, object, mask);
+    for (int y = 0; y < *height; y++)
+        memmove(mask + (size_t)y * *width, mask + (size_t)(y1 + y) * s->width + x1, (size_t)*width);
 }
 
 void scene_draw(const scene *const s, uint8_t *const rgb)

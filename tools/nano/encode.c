@@ -109,13 +109,24 @@ int scene_write_jpeg(const char *const path, const uint8_t *const rgb, const int
     return status;
 }
 
-int scene_write_png(const char *const path, const uint8_t *const rgb, const int width, const int height)
+static int write_png(const char *const path, const uint8_t *const pixels, const int width, const int height,
+                     const png_uint_32 format)
 {
     png_image image;
     memset(&image, 0, sizeof image);
     image.version = PNG_IMAGE_VERSION;
     image.width = (png_uint_32)width;
     image.height = (png_uint_32)height;
-    image.format = PNG_FORMAT_RGB;
-    return png_image_write_to_file(&image, path, 0, rgb, 0, NULL) ? 0 : -1;
+    image.format = format;
+    return png_image_write_to_file(&image, path, 0, pixels, 0, NULL) ? 0 : -1;
+}
+
+int scene_write_png(const char *const path, const uint8_t *const rgb, const int width, const int height)
+{
+    return write_png(path, rgb, width, height, PNG_FORMAT_RGB);
+}
+
+int scene_write_mask(const char *const path, const uint8_t *const mask, const int width, const int height)
+{
+    return write_png(path, mask, width, height, PNG_FORMAT_GRAY);
 }

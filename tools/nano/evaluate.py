@@ -1,8 +1,10 @@
 """Scores a nano folder on held-out pictures.
 
 usage: evaluate.py MODEL_FOLDER PICTURES_FOLDER [ROWS_PER_TASK]
-PICTURES_FOLDER comes from `pali-scenes --held-out --out`. Exact match everywhere but for detection, which gets the
-average precision at IoU 0.5 (labels must match, confidence from the location tokens) and F1.
+PICTURES_FOLDER comes from `pali-scenes --held-out --segment --out`. Exact match everywhere but for detection, which
+gets the average precision at IoU 0.5 (labels must match, confidence from the location tokens) and F1, and segmentation,
+which gets the mean IoU of PaliGemma's RefCOCO evaluator: rows that name one object, its box and mask read from the
+first twenty tokens and pasted at the size of the picture; an answer that does not begin so counts 0.
 """
 import collections
 import json
@@ -11,6 +13,11 @@ import random
 import re
 import sys
 
+import numpy as np
+from PIL import Image
+
+import codec as masks
+import model as nano
 from answer import Answerer
 
 BOX = re.compile(r"<loc(\d{4})><loc(\d{4})><loc(\d{4})><loc(\d{4})> ([^;<]+?)(?= ;|$)")
@@ -22,8 +29,8 @@ def task_of(row):
         return "ocr"
     if prefix.startswith("caption"):
         return "caption"
-    if prefix.startswith("detect"):
-        return "detect"
+    if prefix.startswith(("detect", "segment")):
+        return prefix.split()[0]
     for start, task in (("answer en how many letters", "letter"), ("answer en how many", "count"),
                         ("answer en what color", "color"), ("answer en what shape", "shape"),
                         ("answer en is there", "yesno"), ("answer en what is the", "letter")):
@@ -78,13 +85,38 @@ def detection(rows, answers):
             "mean IoU of hits": sum(overlaps) / max(1, len(overlaps)), "boxes": wanted}
 
 
+def segmentation(rows, answers, pictures, codec):
+    """mIoU, box accuracy and invalid answers, by the rules of the RefCOCO evaluator."""
+    overlaps, boxes_right, invalid = [], 0, 0
+    for row, (_, ids, _) in zip(rows, answers):
+        truth = np.asarray(Image.open(os.path.join(pictures, row["masks"][0]))) > 0
+        bins = [i - nano.LOCATION_ZERO for i in ids[:4]]
+        codes = [i - nano.SEGMENT_ZERO for i in ids[4:20]]
+        valid = (len(codes) == nano.CODES and all(0 <= b < 1024 for b in bins)
+                 and all(0 <= c < masks.CODES for c in codes) and bins[2] > bins[0] and bins[3] > bins[1])
+        if not valid:
+            invalid += 1
+            overlaps.append(0.0)
+            continue
+        wanted = boxes(row["suffix"])[0][0]
+        boxes_right += iou(tuple(b / 1023.0 for b in bins), wanted) >= 0.5
+        decoded = codec.decode(np.array([codes], np.uint8))[0]
+        overlaps.append(masks.mask_iou(masks.paste(decoded, bins, *truth.shape), truth))
+    return {"mIoU": sum(overlaps) / len(rows), "box accuracy at 0.5": boxes_right / len(rows), "invalid": invalid}
+
+
 def choose(rows, per_task):
-    """At most per_task rows of each task, at most one of a task from one picture."""
-    dice = random.Random(5)
-    rows = list(rows)
-    dice.shuffle(rows)
-    chosen, seen = collections.defaultdict(list), set()
+    """At most per_task rows of each task, at most one of a task from one picture; `segment` names one object."""
+    dice, others, segment = random.Random(5), [], []
     for row in rows:
+        if task_of(row) != "segment":
+            others.append(row)
+        elif len(row.get("masks", ())) == 1:
+            segment.append(row)
+    dice.shuffle(others)  # apart: the rows of the other tasks are then those of the first edition's scores
+    dice.shuffle(segment)
+    chosen, seen = collections.defaultdict(list), set()
+    for row in others + segment:
         key = (row["image"], task_of(row))
         if key not in seen and len(chosen[key[1]]) < per_task:
             seen.add(key)
@@ -95,7 +127,7 @@ def choose(rows, per_task):
 def score(folder, pictures, per_task):
     with open(os.path.join(pictures, "rows.jsonl")) as file:
         chosen = choose(map(json.loads, file), per_task)
-    answerer = Answerer(folder)
+    answerer, codec = Answerer(folder), masks.load(os.path.join(folder, "vae-oid.npz"))
     result, wrong = {}, {}
     for task, rows in sorted(chosen.items()):
         answers = answerer.many([os.path.join(pictures, r["image"]) for r in rows], [r["prefix"] for r in rows])
@@ -105,6 +137,9 @@ def score(folder, pictures, per_task):
         if task == "detect":
             del result[task]["exact"], result[task]["most frequent answer"]
             result[task].update(detection(rows, answers))
+        if task == "segment":
+            del result[task]["exact"], result[task]["most frequent answer"]
+            result[task].update(segmentation(rows, answers, pictures, codec))
         wrong[task] = [(r["image"], r["prefix"], r["suffix"], a[0])
                        for r, a, ok in zip(rows, answers, right) if not ok][:8]
     return result, wrong

@@ -2,32 +2,37 @@
 
 usage: goldens.py PALI_SCENES PROJECT_ROOT WORK_FOLDER
 Answers are transformers' greedy ones (f32 on the bf16 weights, PIL bicubic, ids without a piece and <image> banned,
-at most 32 new tokens). `margin` is the smallest gap between the best and the second logit on the way: where it is
-tiny, another summation order may rightly choose otherwise.
+at most 80 new tokens). `margin` is the smallest gap between the best and the second logit on the way: where it is
+tiny, another summation order may rightly choose otherwise. Ground truth of `segment` rows has the codes of the drawn
+masks, which lie beside the pictures.
 """
 import collections
 import json
 import os
 import random
+import re
 import shutil
 import subprocess
 import sys
 
+import numpy as np
 import torch
 from PIL import Image
 from transformers import AutoProcessor
 
 from answer import Answerer
 from evaluate import boxes, iou, task_of
+import codec as masks
 import model as nano
 
 TASKS = ("color", "count", "detect", "ocr", "caption")
+SEGMENTS = re.compile(r"<seg\d{3}>")
 FREE = ("what is in the picture?", "describe en", "caption de", "answer en what is the word?", "detect dog")
 
 
 def scenes(program, folder, *options):
     shutil.rmtree(folder, ignore_errors=True)
-    subprocess.run([program, "--held-out", "--out", folder, *options], check=True)
+    subprocess.run([program, "--held-out", "--segment", "--out", folder, *options], check=True)
     with open(os.path.join(folder, "rows.jsonl")) as file:
         return [json.loads(line) for line in file]
 
@@ -52,8 +57,25 @@ def write_lines(path, records):
             file.write(json.dumps(record) + "\n")
 
 
-def small_pictures(program, root, work, answerer):
-    """100 held-out pictures of a few kilobytes, ground truth for the five tasks, and the model's own answers."""
+def segment_rows(by_picture, names, source, codec):
+    """One `segment` row of every second picture that has one, with its mask tokens; every third names several objects
+    where it can."""
+    dice, chosen = random.Random(4), {}
+    for number, name in enumerate(names[::2]):
+        rows = [r for r in by_picture[name] if task_of(r) == "segment" and "masks" in r]
+        several = [r for r in rows if len(r["masks"]) > 1]
+        rows = several if several and number % 3 == 0 else [r for r in rows if len(r["masks"]) == 1]
+        if rows:
+            row = dice.choice(rows)
+            found = [np.asarray(Image.open(os.path.join(source, m))) for m in row["masks"]]
+            bins = [[int(v) for v in nano.LOCATION.findall(box)] for box in nano.BOX.findall(row["suffix"])]
+            codes = codec.encode(np.stack([masks.cut(m, b) for m, b in zip(found, bins)]))
+            chosen[name] = dict(row, suffix=nano.with_masks(row["suffix"], codes))
+    return chosen
+
+
+def small_pictures(program, root, work, answerer, codec):
+    """100 held-out pictures of a few kilobytes, ground truth for six tasks, and the model's own answers."""
     folder = os.path.join(root, "tests", "data", "nano")
     source = os.path.join(work, "small")
     rows = scenes(program, source, "--seed", "11", "--count", "160", "--min-side", "104", "--max-side", "176")
@@ -65,6 +87,7 @@ def small_pictures(program, root, work, answerer):
     for name in os.listdir(folder):
         os.unlink(os.path.join(folder, name))
     dice, chosen = random.Random(3), []
+    segment = segment_rows(by_picture, fits, source, codec)
     for name in fits:
         shutil.copyfile(os.path.join(source, name), os.path.join(folder, name))
         tasks = collections.defaultdict(list)
@@ -72,6 +95,10 @@ def small_pictures(program, root, work, answerer):
             if task_of(row) in TASKS:
                 tasks[task_of(row)].append(row)
         chosen += [dice.choice(tasks[t]) for t in TASKS if tasks[t]]
+        if name in segment:
+            chosen.append(segment[name])
+            for mask in segment[name]["masks"]:
+                shutil.copyfile(os.path.join(source, mask), os.path.join(folder, mask))
     write_lines(os.path.join(folder, "rows.jsonl"), chosen)
 
     asked = [(r["image"], r["prefix"]) for r in chosen]
@@ -92,22 +119,24 @@ def check_processor(root, folder, asked, answers, answerer):
         image = Image.open(os.path.join(folder, asked[k][0])).convert("RGB")
         inputs = processor(images=image, text="<image>" + asked[k][1], return_tensors="pt")
         size = inputs["input_ids"].shape[1]
-        out = answerer.model.generate(**inputs, do_sample=False, max_new_tokens=32, suppress_tokens=answerer.banned)
+        out = answerer.model.generate(**inputs, do_sample=False, max_new_tokens=80, suppress_tokens=answerer.banned)
         ids = out[0, size:].tolist()
         assert ids[:len(answers[k][1])] == answers[k][1], (asked[k], ids, answers[k][1])
 
 
 def good(row, text):
-    """Is this answer one to show?"""
-    if not row["prefix"].startswith("detect"):
+    """Is this answer one to show? Of a mask the box alone is looked at."""
+    if task_of(row) not in ("detect", "segment"):
         return text == row["suffix"]
-    truth, found = boxes(row["suffix"]), boxes(text)
+    truth, found = boxes(row["suffix"]), boxes(SEGMENTS.sub("", text))
+    if task_of(row) == "segment" and text.count("<seg") != nano.CODES * len(truth):
+        return False
     return len(truth) > 0 and len(truth) == len(found) and all(
         a[1] == b[1] and iou(a[0], b[0]) > 0.7 for a, b in zip(truth, found))
 
 
 def demo_pictures(program, root, work, answerer):
-    """Twelve clean pictures, three for each kind of question; the model is right about them."""
+    """A dozen clean pictures, two to four for each kind of question; the model is right about them."""
     folder = os.path.join(root, "models", "nano", "pictures")
     source = os.path.join(work, "demo")
     rows = scenes(program, source, "--seed", "12", "--count", "150", "--clean", "--min-side", "300", "--max-side",
@@ -122,7 +151,8 @@ def demo_pictures(program, root, work, answerer):
              ("caption", 3, lambda r: r["prefix"] == "caption en" and len(r["suffix"].split()) >= 7
               and "word" not in r["suffix"]),
              ("count", 3, lambda r: task_of(r) == "count" and r["suffix"] in "345"),
-             ("detect", 2, lambda r: r["prefix"].startswith("detect") and r["suffix"].count(";") >= 1))
+             ("detect", 2, lambda r: r["prefix"].startswith("detect") and r["suffix"].count(";") >= 1),
+             ("segment", 2, lambda r: len(r.get("masks", ())) in (1, 2) and len(r["prefix"].split()) > 2))
     os.makedirs(folder, exist_ok=True)
     for name in os.listdir(folder):
         os.unlink(os.path.join(folder, name))
@@ -149,7 +179,8 @@ def main():
     program, root, work = sys.argv[1:4]
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "2")))
     answerer = Answerer(os.path.join(root, "models", "nano"))
-    folder, asked, answers = small_pictures(program, root, work, answerer)
+    codec = masks.load(os.path.join(root, "models", "nano", "vae-oid.npz"))
+    folder, asked, answers = small_pictures(program, root, work, answerer, codec)
     check_processor(root, folder, asked, answers, answerer)
     shown = demo_pictures(program, root, work, answerer)
     print("%d golden answers, %d demo pictures; the processor agrees" % (len(asked), shown))

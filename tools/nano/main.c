@@ -1,8 +1,10 @@
 /* main.c - pali-scenes: writes scenes as a folder of pictures with rows.jsonl, or as a raw stream for training.
  *
- * The stream is, for each scene: 4 bytes "SCN1", then width, height and the length of the text as 32-bit little-endian
- * integers, the pixels [height, width, 3], and the text: lines of task, prefix and suffix separated by tabs. With
- * --labels it writes, for the same scenes, scene_label [GRID, GRID] of seven bytes each and no pictures. */
+ * The stream is, for each scene: 4 bytes "SCN1", width and height, and the pixels [height, width, 3]; here and below
+ * numbers are 32-bit little-endian integers. For the same scenes --rows writes the questions, a line each, with tabs
+ * between number of the scene, task, prefix, suffix and, for `segment`, the numbers of its objects with commas between;
+ * --labels writes scene_label [GRID, GRID] of seven bytes each; --masks writes what the boxes cut out: the number of
+ * objects, then for each one height, width and [height, width] bytes of 0 and 255. */
 #define _POSIX_C_SOURCE 200809L
 
 #include "scenes.h"
@@ -19,15 +21,18 @@ typedef struct arguments {
     scene_options scene;
     uint64_t seed, start, count;
     int held_out;
+    int segment;        /* ask for masks too */
     int labels;         /* grid side; not 0: write labels instead of pictures */
+    int masks, rows;    /* write masks, or questions, instead of pictures */
     const char *folder; /* NULL: stream on stdout */
 } arguments;
 
 static void usage(FILE *const out)
 {
-    fputs("usage: pali-scenes (--out FOLDER | --stream | --labels GRID) [options]\n"
+    fputs("usage: pali-scenes (--out FOLDER | --stream | --rows | --labels GRID | --masks) [options]\n"
           "  --seed N --start N --count N    which scenes (1, 0, 100)\n"
           "  --held-out                      scenes that training never sees\n"
+          "  --segment                       `segment` questions too; with --out a mask file for each object named\n"
           "  --kind mix|shapes|word          what they show (mix)\n"
           "  --min-side N --max-side N       source size in pixels (104, 480)\n"
           "  --clean                         no noise, light compression\n",
@@ -42,6 +47,12 @@ static int parse(const int argc, char **const argv, arguments *const a)
         const char *const name = argv[i];
         if (!strcmp(name, "--stream"))
             stream = 1;
+        else if (!strcmp(name, "--rows"))
+            a->rows = 1;
+        else if (!strcmp(name, "--masks"))
+            a->masks = 1;
+        else if (!strcmp(name, "--segment"))
+            a->segment = 1;
         else if (!strcmp(name, "--held-out"))
             a->held_out = 1;
         else if (!strcmp(name, "--clean"))
@@ -70,7 +81,7 @@ static int parse(const int argc, char **const argv, arguments *const a)
     }
     const int lo = a->scene.min_side, hi = a->scene.max_side;
     const int sizes_fit = lo >= 0 && lo <= 4096 && hi >= 0 && hi <= 4096 && (lo ? lo : 104) <= (hi ? hi : 480);
-    const int one_output = stream + !!a->folder + (a->labels > 0 && a->labels <= MAX_GRID) == 1;
+    const int one_output = stream + !!a->folder + a->rows + a->masks + (a->labels > 0 && a->labels <= MAX_GRID) == 1;
     return one_output && sizes_fit && (!lo || lo >= 32) ? 0 : -1;
 }
 
@@ -89,22 +100,75 @@ static int put_u32(const uint32_t v, FILE *const out)
     return fwrite(bytes, 1, 4, out) == 4 ? 0 : -1;
 }
 
-static int stream_scene(const scene *const s, const uint8_t *const rgb, const scene_row *const rows, const int count)
+static int write_masks(const scene *const s, uint8_t *const room)
 {
-    static char text[SCENE_MAX_ROWS * sizeof(scene_row)];
-    size_t used = 0;
-    for (int i = 0; i < count; i++)
-        used += (size_t)snprintf(text + used, sizeof text - used, "%s\t%s\t%s\n", rows[i].task, rows[i].prefix,
-                                 rows[i].suffix);
+    int status = put_u32((uint32_t)s->count, stdout);
+    for (int i = 0; !status && i < s->count; i++) {
+        int height = 0, width = 0;
+        scene_mask_crop(s, i, room, &height, &width);
+        const size_t size = (size_t)height * width;
+        if (put_u32((uint32_t)height, stdout) || put_u32((uint32_t)width, stdout) ||
+            fwrite(room, 1, size, stdout) != size)
+            status = -1;
+    }
+    return status;
+}
+
+static int write_rows(const uint64_t number, const scene_row *const rows, const int count)
+{
+    int bad = 0;
+    for (int i = 0; i < count; i++) {
+        bad |= printf("%llu\t%s\t%s\t%s", (unsigned long long)number, rows[i].task, rows[i].prefix, rows[i].suffix) < 0;
+        for (int k = 0; k < rows[i].named_count; k++)
+            bad |= printf("%c%d", k ? ',' : '\t', rows[i].named[k]) < 0;
+        bad |= putchar('\n') < 0;
+    }
+    return bad ? -1 : 0;
+}
+
+static int stream_scene(const scene *const s, const uint8_t *const rgb)
+{
     const size_t pixels = (size_t)s->width * s->height * 3;
     if (fwrite("SCN1", 1, 4, stdout) != 4 || put_u32((uint32_t)s->width, stdout) ||
-        put_u32((uint32_t)s->height, stdout) || put_u32((uint32_t)used, stdout) ||
-        fwrite(rgb, 1, pixels, stdout) != pixels || fwrite(text, 1, used, stdout) != used)
+        put_u32((uint32_t)s->height, stdout) || fwrite(rgb, 1, pixels, stdout) != pixels)
         return -1;
     return 0;
 }
 
-static int save_scene(const scene *const s, const uint8_t *const rgb, const scene_row *const rows, const int count,
+/* Mask files NUMBER-OBJECT.png of the objects that some row names. Uses `room`, [height, width]. */
+static int save_masks(const scene *const s, const scene_row *const rows, const int count, const arguments *const a,
+                      const uint64_t index, uint8_t *const room)
+{
+    int wanted[SCENE_MAX_OBJECTS] = {0}, status = 0;
+    for (int i = 0; i < count; i++)
+        for (int k = 0; k < rows[i].named_count; k++)
+            wanted[rows[i].named[k]] = 1;
+    for (int i = 0; !status && i < s->count; i++) {
+        char path[4096];
+        if (!wanted[i])
+            continue;
+        if ((size_t)snprintf(path, sizeof path, "%s/%06llu-%d.png", a->folder, (unsigned long long)index, i) >=
+            sizeof path)
+            return -1;
+        scene_mask(s, i, room);
+        status = scene_write_mask(path, room, s->width, s->height);
+    }
+    return status;
+}
+
+/* One line of rows.jsonl; no text here needs escaping. */
+static int save_row(const scene_row *const row, const char *const picture, const uint64_t index, FILE *const jsonl)
+{
+    int bad = fprintf(jsonl, "{\"image\": \"%s\", \"prefix\": \"%s\", \"suffix\": \"%s\"", picture, row->prefix,
+                      row->suffix) < 0;
+    for (int i = 0; i < row->named_count; i++)
+        bad |= fprintf(jsonl, "%s\"%06llu-%d.png\"%s", i ? ", " : ", \"masks\": [", (unsigned long long)index,
+                       row->named[i], i + 1 == row->named_count ? "]" : "") < 0;
+    return bad || fputs("}\n", jsonl) < 0 ? -1 : 0;
+}
+
+/* Draws the masks over `rgb` once that is written. */
+static int save_scene(const scene *const s, uint8_t *const rgb, const scene_row *const rows, const int count,
                       const arguments *const a, const uint64_t index, FILE *const jsonl)
 {
     char name[64], path[4096];
@@ -114,38 +178,43 @@ static int save_scene(const scene *const s, const uint8_t *const rgb, const scen
     if (s->quality ? scene_write_jpeg(path, rgb, s->width, s->height, s->quality)
                    : scene_write_png(path, rgb, s->width, s->height))
         return -1;
-    for (int i = 0; i < count; i++) /* no text here needs escaping */
-        if (fprintf(jsonl, "{\"image\": \"%s\", \"prefix\": \"%s\", \"suffix\": \"%s\"}\n", name, rows[i].prefix,
-                    rows[i].suffix) < 0)
+    for (int i = 0; i < count; i++)
+        if (save_row(&rows[i], name, index, jsonl))
             return -1;
-    return 0;
+    return save_masks(s, rows, count, a, index, rgb);
+}
+
+/* Writes one scene as the arguments say; `room` holds a picture of the largest size. */
+static int write_scene(const scene *const s, const uint64_t index, const arguments *const a, uint8_t *const room,
+                       FILE *const jsonl)
+{
+    scene_row rows[SCENE_MAX_ROWS];
+    if (a->labels)
+        return write_labels(s, a->labels);
+    if (a->masks)
+        return write_masks(s, room);
+    const int count = scene_ask(s, index, a->segment, rows);
+    if (a->rows)
+        return write_rows(index - a->start, rows, count);
+    scene_draw(s, room);
+    if (jsonl)
+        return save_scene(s, room, rows, count, a, index, jsonl);
+    if (s->quality && scene_jpeg_loss(room, s->width, s->height, s->quality))
+        return -1;
+    return stream_scene(s, room);
 }
 
 static int run(const arguments *const a, FILE *const jsonl)
 {
     const size_t side = (size_t)(a->scene.max_side ? a->scene.max_side : 480);
-    uint8_t *const rgb = malloc(side * side * 3);
-    int status = rgb ? 0 : -1;
+    uint8_t *const room = malloc(side * side * 3);
+    int status = room ? 0 : -1;
     for (uint64_t i = a->start; !status && i < a->start + a->count; i++) {
         scene s;
-        scene_row rows[SCENE_MAX_ROWS];
         scene_make(&s, &a->scene, a->seed, i, a->held_out);
-        if (a->labels) {
-            status = write_labels(&s, a->labels);
-            continue;
-        }
-        scene_draw(&s, rgb);
-        const int count = scene_ask(&s, i, rows);
-        if (jsonl) {
-            status = save_scene(&s, rgb, rows, count, a, i, jsonl);
-        } else {
-            if (s.quality)
-                status = scene_jpeg_loss(rgb, s.width, s.height, s.quality);
-            if (!status)
-                status = stream_scene(&s, rgb, rows, count);
-        }
+        status = write_scene(&s, i, a, room, jsonl);
     }
-    free(rgb);
+    free(room);
     return status;
 }
 

@@ -1,16 +1,19 @@
 #!/bin/sh
-# Remakes models/nano and tests/data/nano from nothing: generator, pool, vocabulary, training, packing, scores, goldens.
+# Remakes models/nano and tests/data/nano from nothing: generator, pools, vocabulary, mask codec, training, packing,
+# scores, goldens.
 # usage: tools/nano/make.sh WORK_FOLDER
 # Needs a C compiler, libjpeg, libpng, a word list, and Python with torch, transformers, sentencepiece, pillow, numpy,
-# safetensors, protobuf. About half an hour of two processor cores and 5 GB of disk in WORK_FOLDER.
-# The schedule follows processor time, so the weights differ a little from run to run; the pictures do not.
+# safetensors, protobuf. About an hour of two processor cores and 6 GB of disk in WORK_FOLDER.
+# The schedules follow processor time, so the weights differ a little from run to run; the pictures do not.
 set -eu
 
 PYTHON=${PYTHON:-python3}
 CC=${CC:-cc}
 WORDS=${WORDS:-/usr/share/dict/words}
-MINUTES=${MINUTES:-38}  # processor minutes of training, both processes together
-WALL=${WALL:-1000000} # and at most so many minutes on the clock
+TOWER=${TOWER:-20}    # processor minutes: the vision tower alone, both processes together
+CODEC=${CODEC:-7}     # the mask codec
+MINUTES=${MINUTES:-48} # everything, both processes together
+WALL=${WALL:-1000000} # and at most so many minutes on the clock, each
 PICTURES=${PICTURES:-60000} # of each of two pools
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
@@ -20,11 +23,18 @@ scenes="$work/pali-scenes"
 
 $CC -std=c11 -O2 -Wall -Wextra "$here"/*.c -o "$scenes" -ljpeg -lpng -lm
 
+train() {
+    OMP_NUM_THREADS=1 "$PYTHON" -m torch.distributed.run --standalone --nproc-per-node 2 "$here/train.py" \
+        "$work/tokenizer/tokenizer.model" "$work/pool0" "$work/pool1" --wall "$WALL" --rate 1e-3 --autocast --compile "$@"
+}
+
 for part in 0 1; do
     if [ ! -s "$work/pool$part.done" ]; then
-        "$scenes" --stream --seed 1 --start $((part * PICTURES)) --count "$PICTURES" |
-            "$PYTHON" "$here/pool.py" "$work/pool$part" 112
-        "$scenes" --labels 8 --seed 1 --start $((part * PICTURES)) --count "$PICTURES" > "$work/pool$part.labels"
+        which="--seed 1 --start $((part * PICTURES)) --count $PICTURES"
+        "$scenes" --stream $which | "$PYTHON" "$here/pool.py" "$work/pool$part" 112
+        "$scenes" --labels 8 $which > "$work/pool$part.labels"
+        "$scenes" --rows --segment $which > "$work/pool$part.tsv"
+        "$scenes" --masks $which | "$PYTHON" "$here/masks.py" "$work/pool$part"
         date > "$work/pool$part.done"
     fi &
 done
@@ -32,14 +42,17 @@ wait
 
 "$PYTHON" "$here/vocabulary.py" "$work/tokenizer" "$work/pool0.tsv" "$WORDS"
 
-OMP_NUM_THREADS=1 "$PYTHON" -m torch.distributed.run --standalone --nproc-per-node 2 "$here/train.py" \
-    "$work/tokenizer/tokenizer.model" "$work/pool0" "$work/pool1" --out "$work/trained" \
-    --minutes "$MINUTES" --wall "$WALL" --tower 0.25 --pictures 16 --wait 120 --rate 1e-3 --autocast --compile |
-    tee "$work/train.log"
+"$PYTHON" "$here/train_codec.py" "$work/pool0" --out "$work/vae-oid.npz" --minutes "$CODEC" | tee "$work/codec.log"
+"$scenes" --masks --held-out --seed 9 --count 1500 |
+    "$PYTHON" "$here/evaluate_codec.py" "$work/vae-oid.npz" --json "$work/codec.json"
+"$PYTHON" "$here/codes.py" "$work/vae-oid.npz" "$work/pool0" "$work/pool1"
 
-"$PYTHON" "$here/pack.py" "$work/trained/last.pt" "$work/tokenizer" "$root/models/nano"
+train --tower-only --minutes "$TOWER" --pictures 64 --out "$work/tower" | tee "$work/tower.log"
+train --start "$work/tower" --minutes "$MINUTES" --pictures 16 --wait 120 --out "$work/trained" | tee "$work/train.log"
 
-"$scenes" --held-out --seed 9 --count 1500 --out "$work/held"
+"$PYTHON" "$here/pack.py" "$work/trained/last.pt" "$work/tokenizer" "$work/vae-oid.npz" "$root/models/nano"
+
+"$scenes" --held-out --segment --seed 9 --count 1500 --out "$work/held"
 "$PYTHON" "$here/evaluate.py" "$root/models/nano" "$work/held" 300 --json "$work/scores.json"
 
 "$PYTHON" "$here/goldens.py" "$scenes" "$root" "$work"

@@ -3,6 +3,8 @@
 The classes are transformers' own: nothing of the model is written here. `hidden_states` is the published forward with
 one saving: the image tokens of a picture are computed once and stand in front of each of its questions.
 """
+import re
+
 import sentencepiece as spm
 import torch
 from transformers import GemmaConfig, PaliGemmaConfig, PaliGemmaForConditionalGeneration, SiglipVisionConfig
@@ -11,9 +13,14 @@ SIDE = 112
 PATCH = 14
 IMAGE_TOKENS = (SIDE // PATCH) ** 2
 LOCATION_ZERO = 1792
+SEGMENT_ZERO = LOCATION_ZERO + 1024
 IMAGE_TOKEN = 2944
 VOCABULARY = 3008  # rows: 2,944 pieces, <image>, and padding to a multiple of 64
 PAD, EOS, BOS = 0, 1, 2
+CODES = 16  # mask tokens of one object
+
+BOX = re.compile(r"(?:<loc\d{4}>){4}")
+LOCATION = re.compile(r"<loc(\d{4})>")
 
 
 def config():
@@ -106,6 +113,12 @@ class Prompts:
     def decode(self, ids):
         ids = list(ids)
         return self.pieces.decode(ids[:ids.index(EOS)] if EOS in ids else ids)
+
+
+def with_masks(suffix, codes):
+    """Puts the mask tokens of each object behind its box; codes holds 16 numbers for each box."""
+    codes = iter(codes)
+    return BOX.sub(lambda box: box.group() + "".join("<seg%03d>" % c for c in next(codes)), suffix)
 
 
 def pixels(bytes_hwc):

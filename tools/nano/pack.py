@@ -1,6 +1,6 @@
 """Writes a trained nano as a Hugging Face folder: bf16 weights under the names that released hub files use.
 
-usage: pack.py TRAINED.pt TOKENIZER_FOLDER OUT_FOLDER
+usage: pack.py TRAINED.pt TOKENIZER_FOLDER vae-oid.npz OUT_FOLDER
 """
 import json
 import os
@@ -66,7 +66,7 @@ def write_json(folder, name, value):
 
 
 def main():
-    trained, tokenizer, out = sys.argv[1:4]
+    trained, tokenizer, codec, out = sys.argv[1:5]
     os.makedirs(out, exist_ok=True)
     state = torch.load(trained, map_location="cpu")
     state.pop("lm_head.weight", None)
@@ -77,9 +77,10 @@ def main():
     write_json(out, "config.json", config())
     write_json(out, "preprocessor_config.json", preprocessor())
     write_json(out, "generation_config.json", {"bos_token_id": nano.BOS, "eos_token_id": nano.EOS,
-                                               "pad_token_id": nano.PAD, "do_sample": False, "max_new_tokens": 32})
+                                               "pad_token_id": nano.PAD, "do_sample": False, "max_new_tokens": 80})
     for name in ("tokenizer.model", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"):
         shutil.copyfile(os.path.join(tokenizer, name), os.path.join(out, name))
+    shutil.copyfile(codec, os.path.join(out, "vae-oid.npz"))
 
     back, info = PaliGemmaForConditionalGeneration.from_pretrained(out, dtype=torch.float32, output_loading_info=True)
     assert not info["missing_keys"] and not info["unexpected_keys"] and not info["mismatched_keys"], info

@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { MAX_BOXES = 4 }; /* that surely fit SCENE_SUFFIX_SIZE */
+
 typedef struct row_list {
     scene_row *rows;
     int count;
@@ -23,6 +25,7 @@ __attribute__((format(printf, 4, 5))) static void add(row_list *const list, cons
         return;
     scene_row *const row = &list->rows[list->count++];
     row->task = task;
+    row->named_count = 0;
     va_list arguments;
     va_start(arguments, format);
     vsnprintf(row->prefix, sizeof row->prefix, format, arguments);
@@ -58,19 +61,28 @@ static void append_box(char *const text, const size_t size, const scene_box b, c
     snprintf(text + used, size - used, " %s", label);
 }
 
-static int compare_left(const void *const a, const void *const b)
-{
-    const scene_object *const p = a, *const q = b;
-    return p->box.x1 < q->box.x1 ? -1 : p->box.x1 > q->box.x1;
-}
+/* The objects that a label means, in the order of the answer. */
+typedef struct named {
+    int objects[SCENE_MAX_OBJECTS];
+    int count;
+} named;
 
-/* Appends every object of the shape and colour (-1: any) from left to right. `sorted` is [s->count] by box.x1. */
-static void append_objects(char *const text, const size_t size, const scene_object *const sorted, const int count,
-                           const int shape, const int color, const char *const label)
+/* Adds every object of the shape and colour (-1: any) from left to right: its number to `n`, its box to `text`. */
+static void name_objects(char *const text, const size_t size, named *const n, const scene *const s, const int shape,
+                         const int color, const char *const label)
 {
-    for (int i = 0; i < count; i++)
-        if ((int)sorted[i].shape == shape && (color < 0 || (int)sorted[i].color == color))
-            append_box(text, size, sorted[i].box, label);
+    const int first = n->count;
+    for (int i = 0; i < s->count; i++) {
+        const scene_object *const o = &s->objects[i];
+        if ((int)o->shape != shape || (color >= 0 && (int)o->color != color))
+            continue;
+        int at = n->count++;
+        for (; at > first && o->box.x1 < s->objects[n->objects[at - 1]].box.x1; at--)
+            n->objects[at] = n->objects[at - 1];
+        n->objects[at] = i;
+    }
+    for (int i = first; i < n->count && n->count <= MAX_BOXES; i++)
+        append_box(text, size, s->objects[n->objects[i]].box, label);
 }
 
 static void object_label(const scene_object *const o, char label[32])
@@ -129,17 +141,15 @@ static void ask_presence(const scene *const s, scene_random *const r, row_list *
 
 static void ask_detect(const scene *const s, scene_random *const r, row_list *const list)
 {
-    scene_object sorted[SCENE_MAX_OBJECTS];
-    memcpy(sorted, s->objects, sizeof sorted);
-    qsort(sorted, (size_t)s->count, sizeof sorted[0], compare_left);
     char text[SCENE_SUFFIX_SIZE], label[32], other[32];
 
     for (int shape = 0; shape < SHAPE_COUNT; shape++) {
         const int n = count_objects(s, shape, -1);
-        if (n > 4 || (n == 0 && !random_chance(r, 0.02)))
+        if (n > MAX_BOXES || (n == 0 && !random_chance(r, 0.02)))
             continue;
+        named same = {.count = 0};
         text[0] = '\0';
-        append_objects(text, sizeof text, sorted, s->count, shape, -1, scene_shape_name((scene_shape)shape));
+        name_objects(text, sizeof text, &same, s, shape, -1, scene_shape_name((scene_shape)shape));
         add(list, "detect", text, "detect %s", scene_shape_name((scene_shape)shape));
     }
     if (s->word.text[0]) {
@@ -156,11 +166,12 @@ static void ask_detect(const scene *const s, scene_random *const r, row_list *co
     object_label(b, other);
     const int n = count_objects(s, (int)a->shape, (int)a->color), m = count_objects(s, (int)b->shape, (int)b->color);
     if (n <= 3) {
+        named both = {.count = 0};
         text[0] = '\0';
-        append_objects(text, sizeof text, sorted, s->count, (int)a->shape, (int)a->color, label);
+        name_objects(text, sizeof text, &both, s, (int)a->shape, (int)a->color, label);
         add(list, "detect", text, "detect %s", label);
         if (strcmp(label, other) && n + m <= 3) {
-            append_objects(text, sizeof text, sorted, s->count, (int)b->shape, (int)b->color, other);
+            name_objects(text, sizeof text, &both, s, (int)b->shape, (int)b->color, other);
             add(list, "detect", text, "detect %s ; %s", label, other);
         }
     }
@@ -198,6 +209,12 @@ static const char *relation(const scene_object **const a, const scene_object **c
         *b = t;
     }
     return vertical ? "above" : "left of";
+}
+
+static int compare_left(const void *const a, const void *const b)
+{
+    const scene_object *const p = a, *const q = b;
+    return p->box.x1 < q->box.x1 ? -1 : p->box.x1 > q->box.x1;
 }
 
 static void ask_caption(const scene *const s, row_list *const list)
@@ -240,7 +257,59 @@ static void ask_caption(const scene *const s, row_list *const list)
     add(list, "caption", text, "caption en");
 }
 
-int scene_ask(const scene *const s, const uint64_t seed, scene_row rows[SCENE_MAX_ROWS])
+static void add_segment(row_list *const list, const named *const n, const char *const text, const char *const labels)
+{
+    if (n->count > SCENE_MAX_NAMED || list->count == SCENE_MAX_ROWS)
+        return;
+    add(list, "segment", text, "segment %s", labels);
+    scene_row *const row = &list->rows[list->count - 1];
+    row->named_count = n->count;
+    memcpy(row->named, n->objects, sizeof row->named[0] * (size_t)n->count);
+}
+
+/* Every shape that stands there one to three times, every object by colour and shape, and one pair of such labels. */
+static void ask_segment(const scene *const s, scene_random *const r, row_list *const list)
+{
+    char text[SCENE_SUFFIX_SIZE], label[32], other[32], both[80];
+    for (int shape = 0; shape < SHAPE_COUNT; shape++) {
+        if (!count_objects(s, shape, -1) && !random_chance(r, 0.02))
+            continue;
+        named n = {.count = 0};
+        text[0] = '\0';
+        name_objects(text, sizeof text, &n, s, shape, -1, scene_shape_name((scene_shape)shape));
+        add_segment(list, &n, text, scene_shape_name((scene_shape)shape));
+    }
+    for (int i = 0; i < s->count; i++) {
+        const scene_object *const o = &s->objects[i];
+        int seen = 0;
+        for (int k = 0; k < i; k++)
+            seen |= s->objects[k].shape == o->shape && s->objects[k].color == o->color;
+        if (seen)
+            continue;
+        named n = {.count = 0};
+        text[0] = '\0';
+        object_label(o, label);
+        name_objects(text, sizeof text, &n, s, (int)o->shape, (int)o->color, label);
+        add_segment(list, &n, text, label);
+    }
+    if (s->count < 2)
+        return;
+    const int i = random_below(r, s->count);
+    const scene_object *const a = &s->objects[i];
+    const scene_object *const b = &s->objects[(i + 1 + random_below(r, s->count - 1)) % s->count];
+    object_label(a, label);
+    object_label(b, other);
+    if (!strcmp(label, other))
+        return;
+    named n = {.count = 0};
+    text[0] = '\0';
+    name_objects(text, sizeof text, &n, s, (int)a->shape, (int)a->color, label);
+    name_objects(text, sizeof text, &n, s, (int)b->shape, (int)b->color, other);
+    snprintf(both, sizeof both, "%s ; %s", label, other);
+    add_segment(list, &n, text, both);
+}
+
+int scene_ask(const scene *const s, const uint64_t seed, const int segment, scene_row rows[SCENE_MAX_ROWS])
 {
     scene_random r = {seed ^ s->noise_seed};
     row_list list = {.rows = rows};
@@ -250,5 +319,7 @@ int scene_ask(const scene *const s, const uint64_t seed, scene_row rows[SCENE_MA
     ask_count(s, &r, &list);
     ask_presence(s, &r, &list);
     ask_detect(s, &r, &list);
+    if (segment)
+        ask_segment(s, &r, &list);
     return list.count;
 }

@@ -2,8 +2,9 @@
  *
  * A scene is a background, up to seven coloured shapes and perhaps one word in capital letters. It is laid out from a
  * seed alone, drawn at its own source size, and asked about in PaliGemma's prompt forms: `answer en ...`,
- * `detect ...`, `ocr`, `caption en`. Coordinates are pixels of the source picture unless said otherwise; everything
- * is plain data that the caller owns, nothing is shared, and every function may run in several threads. */
+ * `detect ...`, `segment ...`, `ocr`, `caption en`. Coordinates are pixels of the source picture unless said
+ * otherwise; everything is plain data that the caller owns, nothing is shared, and every function may run in several
+ * threads. */
 #ifndef PALI_TOOLS_NANO_SCENES_H
 #define PALI_TOOLS_NANO_SCENES_H
 
@@ -14,7 +15,8 @@
 
 enum {
     SCENE_MAX_OBJECTS = 7,
-    SCENE_MAX_ROWS = 32,
+    SCENE_MAX_ROWS = 48,
+    SCENE_MAX_NAMED = 3, /* objects of one `segment` answer */
     SCENE_PREFIX_SIZE = 80,
     SCENE_SUFFIX_SIZE = 240,
     SCENE_WORD_SIZE = 8
@@ -109,11 +111,14 @@ typedef struct scene_options {
     int clean;                  /* 1: no noise, no loss, larger objects */
 } scene_options;
 
-/* One question. Tasks: color, shape, count, yesno, detect, ocr, letter, caption. */
+/* One question. Tasks: color, shape, count, yesno, detect, ocr, letter, caption, segment. The answer to `segment` lacks
+ * its 16 mask tokens after each box: they are the codec's (tools/nano/masks.py), and `named` says of which objects. */
 typedef struct scene_row {
     const char *task;           /* static text */
     char prefix[SCENE_PREFIX_SIZE];
     char suffix[SCENE_SUFFIX_SIZE];
+    int named[SCENE_MAX_NAMED]; /* [named_count], numbers of the objects in the order of the boxes; `segment` only */
+    int named_count;
 } scene_row;
 
 /* Lays out scene number `index` of the stream `seed`. Held-out scenes come from another stream than training scenes. */
@@ -122,8 +127,17 @@ void scene_make(scene *s, const scene_options *options, uint64_t seed, uint64_t 
 /* Draws into rgb, [height, width, 3] bytes, without JPEG loss. */
 void scene_draw(const scene *s, uint8_t *rgb);
 
-/* Writes up to SCENE_MAX_ROWS questions with their answers and returns how many. `seed` picks among the possible. */
-int scene_ask(const scene *s, uint64_t seed, scene_row rows[SCENE_MAX_ROWS]);
+/* Pixels of object number `object`, [height, width] bytes: 255 where the shape covers at least half of a pixel, else 0.
+ * The whole shape, as its box is, also where another one lies on top. */
+void scene_mask(const scene *s, int object, uint8_t *mask);
+
+/* The part of scene_mask that the object's box cuts out, sides rounded to whole pixels: writes [height, width] bytes,
+ * at most as many as the picture has pixels. Never empty. */
+void scene_mask_crop(const scene *s, int object, uint8_t *mask, int *height, int *width);
+
+/* Writes up to SCENE_MAX_ROWS questions with their answers and returns how many. `seed` picks among the possible.
+ * With `segment` not 0 there are `segment` rows too, after the others. */
+int scene_ask(const scene *s, uint64_t seed, int segment, scene_row rows[SCENE_MAX_ROWS]);
 
 /* What stands at one patch. */
 typedef struct scene_label {
@@ -158,6 +172,7 @@ void scene_word_point(const scene_word *word, int i, double gx, double gy, doubl
 /* Files and JPEG loss; all return 0, or -1 on failure. rgb is [height, width, 3]. */
 int scene_write_jpeg(const char *path, const uint8_t *rgb, int width, int height, int quality);
 int scene_write_png(const char *path, const uint8_t *rgb, int width, int height);
+int scene_write_mask(const char *path, const uint8_t *mask, int width, int height); /* [height, width], grey PNG */
 int scene_jpeg_loss(uint8_t *rgb, int width, int height, int quality);
 
 #endif

@@ -1,10 +1,11 @@
 """Trains nano with the published implementation on the processor.
 
 usage: train.py TOKENIZER.model POOL... --out FOLDER [--minutes CPU] [--wall MINUTES]
-POOL is the name before .u8 and .tsv (pool.py) and .labels (pali-scenes --labels). As for PaliGemma itself, the tower is
-taught first, alone: it says of each patch what stands there, in which colour and in which box. Then everything is
-taught together. The schedule runs on processor time: a linear warm-up, then a decay to zero that ends when the budget
-is spent. The last weights are kept in OUT/last.pt every few minutes.
+POOL is the name before .u8 (pool.py), .labels and .tsv (pali-scenes --labels and --rows), .codes and .objects
+(codes.py). As for PaliGemma itself, the tower is taught first, alone (--tower-only): it says of each patch what stands
+there, in which colour and in which box. Then everything is taught together (--start). The schedule of either runs on
+processor time: a linear warm-up, then a decay to zero that ends when the budget is spent. The last weights are kept in
+OUT/last.pt every few minutes.
 
 Under torchrun several processes share each batch, one thread each: on few cores that is faster than threads inside
 every operation, and it does not suffer when the machine has other work.
@@ -26,7 +27,7 @@ import model as nano
 
 # How often a question is chosen when its picture comes up, relative to the others of that picture.
 WEIGHTS = {"ocr": 8.0, "letter": 0.7, "detect": 1.6, "caption": 2.2, "count": 1.3, "color": 0.8, "shape": 0.6,
-           "yesno": 0.7}
+           "yesno": 0.7, "segment": 1.3}
 REACH = 12  # location targets are spread over this many neighbours on each side
 
 
@@ -34,21 +35,30 @@ class Pool:
     """Pictures and questions; ids are made once."""
 
     def __init__(self, names, prompts):
+        """Without prompts there are no questions."""
         self.pictures, self.labels, self.rows = [], [], []
         size = nano.SIDE * nano.SIDE * 3
         for name in names:
             count = os.path.getsize(name + ".u8") // size
             self.pictures.append(np.memmap(name + ".u8", np.uint8, "r", shape=(count, nano.SIDE, nano.SIDE, 3)))
             self.labels.append(np.memmap(name + ".labels", np.uint8, "r", shape=(count, nano.IMAGE_TOKENS, 7)))
-            rows = [[] for _ in range(count)]
-            with open(name + ".tsv") as text:
-                for line in text:
-                    number, task, prefix, suffix = line.rstrip("\n").split("\t")
-                    if int(number) < count:
-                        ids, prefix_length = prompts.row(prefix, suffix)
-                        rows[int(number)].append((task, np.array(ids, np.int16), prefix_length))
-            self.rows += rows
+            self.rows += self.read_rows(name, count, prompts) if prompts else [[]] * count
         self.starts = np.cumsum([0] + [len(p) for p in self.pictures])
+
+    @staticmethod
+    def read_rows(name, count, prompts):
+        rows = [[] for _ in range(count)]
+        codes = np.memmap(name + ".codes", np.uint8, "r").reshape(-1, nano.CODES)
+        objects = np.fromfile(name + ".objects", np.int32)
+        with open(name + ".tsv") as text:
+            for line in text:
+                number, task, prefix, suffix, *named = line.rstrip("\n").split("\t")
+                at = int(number)
+                if named:
+                    suffix = nano.with_masks(suffix, [codes[objects[at] + int(k)] for k in named[0].split(",")])
+                ids, prefix_length = prompts.row(prefix, suffix)
+                rows[at].append((task, np.array(ids, np.int16), prefix_length))
+        return rows
 
     def __len__(self):
         return len(self.rows)
@@ -145,7 +155,7 @@ class Patches(torch.nn.Module):
         for name, values in (("~what", what[there]), ("~color", color[there]), ("~box", box)):
             tally[name][0] += float(values.detach().sum())
             tally[name][1] += len(values)
-        return ((what + color) * weight).sum() / weight.sum() + 6.0 * box.mean()
+        return ((what + color) * weight).sum() / weight.sum() + 10.0 * box.mean()
 
 
 def text_loss(model, tokens, rows, spread, groups, tally):
@@ -252,9 +262,8 @@ def main():
     parser.add_argument("--autocast", action="store_true")
     parser.add_argument("--adamw", action="store_true", help="AdamW for the matrices too")
     parser.add_argument("--muon", type=float, default=2.5, help="faster by this while the tower learns alone")
-    parser.add_argument("--start", help="weights to go on from (last.pt of an earlier run)")
-    parser.add_argument("--tower", type=float, default=0.2, help="share of the budget for the tower alone")
-    parser.add_argument("--tower-pictures", type=int, default=64)
+    parser.add_argument("--start", help="folder of an earlier run to go on from")
+    parser.add_argument("--tower-only", action="store_true", help="teach the tower alone")
     parser.add_argument("--keep", type=float, default=0.3, help="weight of the patch losses afterwards")
     parser.add_argument("--wait", type=int, default=150, help="steps before the tower learns")
     parser.add_argument("--say", type=float, default=30.0, help="seconds between reports")
@@ -266,17 +275,18 @@ def main():
     os.makedirs(a.out, exist_ok=True)
     team = Team()
     prompts = nano.Prompts(a.tokenizer)
-    pool = Pool(a.pools, prompts)
+    pool = Pool(a.pools, None if a.tower_only else prompts)
     model = nano.new_model(a.seed)
     nano.whiten(model, torch.from_numpy(np.stack([pool.picture(i) for i in range(0, len(pool), len(pool) // 1000)])))
-    if a.start:
-        model.load_state_dict(torch.load(a.start, map_location="cpu"))
     model.train()
     model.set_attn_implementation("eager")  # measured: a quarter faster than sdpa at these lengths
     if a.compile:
         model.model.vision_tower.compile(dynamic=False)
         model.model.language_model.compile(dynamic=True)
     patches = Patches(model.config.vision_config.hidden_size)
+    if a.start:
+        model.load_state_dict(torch.load(os.path.join(a.start, "last.pt"), map_location="cpu"))
+        patches.load_state_dict(torch.load(os.path.join(a.start, "readers.pt"), map_location="cpu"))
     parameters = list(model.parameters()) + list(patches.parameters())
     optimizer = Optimizer(model, patches, 0.05, team, a.adamw)
     order = Order(pool, a.seed + team.rank)
@@ -285,12 +295,11 @@ def main():
               % (len(pool), sum(map(len, pool.rows)), nano.parameter_count(model)), flush=True)
     cpu_start, wall_start = time.process_time(), time.time()
     tally, said, saved = collections.defaultdict(lambda: [0.0, 0]), time.time(), time.time()
-    done, step, text_steps, seen = 0.0, 0, 0, 0
+    done, step, seen, alone = 0.0, 0, 0, a.tower_only
     while done < 1.0 and step < a.steps:
-        alone = done < a.tower
         model.zero_grad()
         patches.zero_grad()
-        count = (a.tower_pictures if alone else a.pictures) // team.size
+        count = a.pictures // team.size
         chosen, pictures, labels = order.pictures(count)
         with torch.autocast("cpu", torch.bfloat16, enabled=a.autocast):
             states = nano.tower_states(model, nano.pixels(pictures))
@@ -302,9 +311,9 @@ def main():
         cpu = team.size * (time.process_time() - cpu_start) / 60.0
         wall = (time.time() - wall_start) / 60.0
         done = team.average(parameters, max(cpu / a.minutes, wall / a.wall))
-        step, text_steps, seen = step + 1, text_steps + (not alone), seen + count * team.size
+        step, seen = step + 1, seen + count * team.size
         rate = a.rate * min(1.0, step / a.warm) * min(1.0, max(0.0, 1.0 - done) / 0.55)
-        tower_rate = rate * (1.0 if alone else min(1.0, max(0.0, (text_steps - a.wait) / 300.0)))
+        tower_rate = rate * (1.0 if alone else min(1.0, max(0.0, (step - a.wait) / 300.0)))
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step(rate, tower_rate, a.muon if alone else 1.0)
         if team.rank == 0 and time.time() - said > a.say:
@@ -314,12 +323,12 @@ def main():
             tally.clear()
             said = time.time()
         if team.rank == 0 and time.time() - saved > 100.0:
-            save(model, a.out)
+            save(model, patches, a.out)
             saved = time.time()
     if team.rank == 0:
-        save(model, a.out)
+        save(model, patches, a.out)
         record = {"cpu_minutes": round(cpu, 1), "wall_minutes": round(wall, 1), "steps": step,
-                  "text_steps": text_steps, "batch": a.pictures, "tower_batch": a.tower_pictures, "pictures": seen,
+                  "batch": a.pictures, "pictures": seen,
                   "torch": torch.__version__, "pool": len(pool), "rate": a.rate,
                   "parameters": nano.parameter_count(model), "optimizer": "AdamW" if a.adamw else "Muon and AdamW"}
         with open(os.path.join(a.out, "training.json"), "w") as file:
@@ -327,10 +336,11 @@ def main():
         print(json.dumps(record))
 
 
-def save(model, folder):
-    path = os.path.join(folder, "last.pt")
-    torch.save(model.state_dict(), path + ".new")
-    os.replace(path + ".new", path)
+def save(model, patches, folder):
+    for part, name in ((model, "last.pt"), (patches, "readers.pt")):
+        path = os.path.join(folder, name)
+        torch.save(part.state_dict(), path + ".new")
+        os.replace(path + ".new", path)
 
 
 if __name__ == "__main__":

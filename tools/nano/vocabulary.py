@@ -27,12 +27,13 @@ CHARACTERS = [chr(c) for c in range(33, 127)]
 
 
 def corpus(pool, word_list):
-    """Scene texts and dictionary words. Capitals never merge, so that a word in capitals is read letter by letter."""
+    """Scene texts and dictionary words. Capitals never merge, so that a word in capitals is read letter by letter. The
+    vocabulary is older than the `segment` rows and is kept: they do not count."""
     count = collections.Counter()
-    with open(pool) as rows:
-        for line in itertools.islice(rows, 200000):
-            _, task, prefix, suffix = line.rstrip("\n").split("\t")
-            for text in (prefix, suffix):
+    with open(pool) as file:
+        rows = (line.rstrip("\n").split("\t") for line in file)
+        for row in itertools.islice((r for r in rows if r[1] != "segment"), 200000):
+            for text in row[2:4]:
                 if "<loc" not in text:
                     count.update(part for part in re.split("[A-Z]+", text) if part.strip())
     lines = [text for text, n in sorted(count.items()) for _ in range(min(n, 150))]
