@@ -286,6 +286,23 @@ size_t pali_answer_dropped_count(const pali_answer *answer);
  * mask_codes, mask (COCO run lengths {size, counts}), problem}], dropped.
  */
 char *pali_answer_json(const pali_answer *answer, pali_error *err);
+
+typedef struct pali_draw_options {
+    size_t size;
+    double line_width;   /* pixels; 0: by the picture's size */
+    double font_size;    /* pixels an em, 6 or more; 0: by the picture's size */
+    double mask_opacity; /* in (0, 1]; 0: 0.45; below 0: outlines only */
+    bool no_labels;
+} pali_draw_options;
+
+/*
+ * A copy of the picture (new, freed with pali_image_free) with the answer's
+ * objects drawn on it: boxes, masks, labels with their confidence. A colour
+ * stands for a label, in the order in which labels first appear. Objects
+ * without area are left out. The picture is the one asked about, or the same
+ * in another size where the answer has no masks. Options may be NULL.
+ */
+pali_image *pali_answer_draw(const pali_answer *answer, const pali_image *image, const pali_draw_options *options, pali_error *err);
 void pali_answer_free(pali_answer *answer);
 
 /* ---- One step at a time, for batches and servers --------------------- */
