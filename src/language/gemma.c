@@ -182,3 +182,39 @@ void pl_gemma_logits(pl_context *ctx, const pl_gemma *gemma, pl_rows hidden, pl_
     pl_op_linear_softcap(ctx, &gemma->head, gemma->config.final_softcap, hidden, logits);
     pl_trace(ctx, "logits", 0, logits);
 }
+
+/* The whole blocks of outputs that hold ranges[*at] and those after it in the same run of blocks; moves *at behind them. */
+static pl_id_range next_blocks(const pl_gemma *gemma, const pl_id_range *ranges, size_t count, size_t *at)
+{
+    const size_t all = gemma->config.vocabulary, first = (size_t)ranges[*at].first / PL_OUTPUT_STEP * PL_OUTPUT_STEP;
+    size_t end = first;
+    do
+        end = pl_round_up((size_t)ranges[(*at)++].end, PL_OUTPUT_STEP);
+    while (*at < count && (size_t)ranges[*at].first / PL_OUTPUT_STEP * PL_OUTPUT_STEP <= end);
+    return (pl_id_range){(int32_t)first, (int32_t)pl_min(end, all)};
+}
+
+size_t pl_gemma_logits_cost(const pl_gemma *gemma, const pl_id_range *ranges, size_t count)
+{
+    size_t cost = 0;
+    for (size_t at = 0; at < count;) {
+        const pl_id_range blocks = next_blocks(gemma, ranges, count, &at);
+        cost += (size_t)(blocks.end - blocks.first);
+    }
+    return cost;
+}
+
+void pl_gemma_logits_of(pl_context *ctx, const pl_gemma *gemma, pl_rows hidden, const pl_id_range *ranges, size_t count, pl_rows logits)
+{
+    for (size_t at = 0, from = 0; at < count; from = at) {
+        const pl_id_range blocks = next_blocks(gemma, ranges, count, &at);
+        const size_t mark = pl_arena_mark(ctx->arena);
+        const pl_rows part = pl_rows_push(ctx, hidden.count, (size_t)(blocks.end - blocks.first));
+        pl_op_linear_softcap_part(ctx, &gemma->head, gemma->config.final_softcap, hidden, (size_t)blocks.first, part);
+        for (size_t i = from; i < at && !pl_dry(ctx); i++)
+            for (size_t t = 0; t < hidden.count; t++)
+                memcpy(logits.data + t * logits.width + ranges[i].first, part.data + t * part.width + (ranges[i].first - blocks.first),
+                       (size_t)(ranges[i].end - ranges[i].first) * sizeof(float));
+        pl_arena_release(ctx->arena, mark);
+    }
+}

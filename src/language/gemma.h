@@ -68,4 +68,19 @@ void pl_gemma_forward_inplace(pl_context *ctx, const pl_gemma *gemma, pl_rows x,
 /* logits [T, vocabulary] of hidden rows, with the final soft-cap. */
 void pl_gemma_logits(pl_context *ctx, const pl_gemma *gemma, pl_rows hidden, pl_rows logits);
 
+/* Ids first..end-1. */
+typedef struct pl_id_range {
+    int32_t first, end;
+} pl_id_range;
+
+/*
+ * The logits of some ids only, the same to the last bit; ranges [count] rise
+ * and do not overlap. Other logits are left as they are. A few more rows of
+ * the head are multiplied: whole blocks of outputs.
+ */
+void pl_gemma_logits_of(pl_context *ctx, const pl_gemma *gemma, pl_rows hidden, const pl_id_range *ranges, size_t count, pl_rows logits);
+
+/* How many outputs pl_gemma_logits_of computes for these ranges. */
+size_t pl_gemma_logits_cost(const pl_gemma *gemma, const pl_id_range *ranges, size_t count);
+
 #endif

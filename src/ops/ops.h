@@ -36,6 +36,13 @@ void pl_op_linear_gelu(pl_context *ctx, const pl_linear *linear, pl_rows x, pl_r
 void pl_op_linear_add(pl_context *ctx, const pl_linear *linear, pl_rows x, pl_rows add, pl_rows y);
 void pl_op_linear_softcap(pl_context *ctx, const pl_linear *linear, float cap, pl_rows x, pl_rows y);
 
+/*
+ * Some of the outputs of pl_op_linear_softcap, the same to the last bit: y [T, n] are those from `first` on,
+ * a multiple of PL_OUTPUT_STEP, as n is unless it reaches to the last one.
+ */
+enum { PL_OUTPUT_STEP = 64 };
+void pl_op_linear_softcap_part(pl_context *ctx, const pl_linear *linear, float cap, pl_rows x, size_t first, pl_rows y);
+
 /* y = gelu_tanh(gate(x)) * up(x). */
 void pl_op_linear_geglu(pl_context *ctx, const pl_linear *gate, const pl_linear *up, pl_rows x, pl_rows y);
 

@@ -20,7 +20,7 @@ typedef enum number_form {
 } number_form;
 
 enum {
-    STREAM_OUTPUTS = 64,   /* fewest outputs of a task of the streamed form, and their step */
+    STREAM_OUTPUTS = PL_OUTPUT_STEP, /* fewest outputs of a task of the streamed form, and their step */
     STREAM_ROUNDS = 8,     /* tasks a thread has of them */
     PACKED_COLUMNS = 64,   /* columns that are packed at a time */
     BLOCK_COLUMNS = 128,   /* columns of a task; more where K is large, so that x is read less often */
