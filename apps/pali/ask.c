@@ -120,6 +120,13 @@ pali_ask_options ask_options(const settings *given)
         .logprobs = given->logprobs,
         .special = given->special,
         .start = given->start,
+        .constrain = given->constrain,
+        .labels = given->labels.items,
+        .label_count = given->labels.count,
+        .choices = given->choices.items,
+        .choice_count = given->choices.count,
+        .max_objects = (size_t)given->max_objects,
+        .noise_token = given->noise_token,
     };
 }
 

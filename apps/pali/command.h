@@ -29,6 +29,9 @@ typedef struct settings {
     double temp, top_p;
     const char *start;
     bool logprobs, special;
+    const char *constrain, *noise_token;
+    text_list labels, choices;
+    uint64_t max_objects;
     /* looking and measuring */
     bool check, tensors, likelihood;
     uint64_t limit;
@@ -49,6 +52,7 @@ typedef enum option_kind {
     OPTION_FLAG,   /* bool */
     OPTION_TEXT,   /* const char * */
     OPTION_LIST,   /* text_list: may be given again */
+    OPTION_WORDS,  /* text_list: cut at each character `least`; its items are its own */
     OPTION_CHOICE, /* const char *: one of the words of `argument`, "f32|bf16" */
     OPTION_COUNT,  /* uint64_t in least..most */
     OPTION_NUMBER, /* double in least..most */

@@ -36,6 +36,11 @@ const option answer_options[] = {
     {"special", 0, OPTION_FLAG, offsetof(settings, special), NULL, 0, 0, "take control tokens in the prompt as such"},
     {"frames", 0, OPTION_COUNT, offsetof(settings, frames), "N", 1, MOST_FRAMES, "images, or one animation, as a clip of N frames"},
     {"stride", 0, OPTION_COUNT, offsetof(settings, stride), "N", 1, 1000000, "with --frames: one frame in N of those there are"},
+    {"constrain", 0, OPTION_CHOICE, offsetof(settings, constrain), "auto|off", 0, 0, "auto: detect and segment give whole objects only"},
+    {"labels", 0, OPTION_WORDS, offsetof(settings, labels), "\"A;B\"", ';', 0, "labels of objects, in place of the prompt's"},
+    {"max-objects", 0, OPTION_COUNT, offsetof(settings, max_objects), "N", 1, 1000000, "at most N objects (as many as fit)"},
+    {"noise-token", 0, OPTION_TEXT, offsetof(settings, noise_token), "PIECE", 0, 0, "the noise class of models taught with one (<noise>)"},
+    {"choices", 0, OPTION_WORDS, offsetof(settings, choices), "\"A|B\"", '|', 0, "the answer is one of these texts, as they stand"},
     {"logprobs", 0, OPTION_FLAG, offsetof(settings, logprobs), NULL, 0, 0, "also tell each token's log-probability"},
     {"json", 0, OPTION_FLAG, offsetof(settings, json), NULL, 0, 0, "one JSON object in place of the text"},
     {"quiet", 'q', OPTION_FLAG, offsetof(settings, quiet), NULL, 0, 0, "nothing but errors on standard error"},
@@ -139,6 +144,36 @@ static bool is_choice(const char *choices, const char *text)
     return false;
 }
 
+static void free_words(text_list *list)
+{
+    if (list->count)
+        free((char *)list->items[0]); /* the copy that all are parts of */
+    free(list->items);
+    *list = (text_list){0};
+}
+
+/* Cuts a copy of text at each separator. */
+static int store_words(const char *text, char separator, text_list *list)
+{
+    size_t parts = 1;
+    for (const char *at = text; *at; at++)
+        parts += *at == separator;
+    free_words(list);
+    char *at = strdup(text);
+    list->items = calloc(parts, sizeof *list->items);
+    if (!at || !list->items) {
+        free(at);
+        return fail(PALI_MEMORY, "out of memory");
+    }
+    while (list->count < parts) {
+        const size_t length = strcspn(at, (const char[]){separator, '\0'});
+        list->items[list->count++] = at;
+        at[length] = '\0';
+        at += length + 1;
+    }
+    return 0;
+}
+
 /* Stores one option's value; `text` is NULL for a flag only. */
 static int store(const command *of, const option *o, const char *text, settings *given)
 {
@@ -155,6 +190,8 @@ static int store(const command *of, const option *o, const char *text, settings 
         list->items[list->count++] = text;
         break;
     }
+    case OPTION_WORDS:
+        return store_words(text, (char)o->least, place);
     case OPTION_CHOICE:
         if (!is_choice(o->argument, text))
             return fail_usage(of, "--%s: found '%s', expected %s", o->name, text, o->argument);
@@ -221,6 +258,8 @@ void options_free(settings *given)
 {
     free(given->operands.items);
     free(given->lora.items);
+    free_words(&given->labels);
+    free_words(&given->choices);
 }
 
 void options_help(const command *of, FILE *out)

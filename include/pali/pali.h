@@ -177,6 +177,19 @@ typedef struct pali_session_options {
 pali_session *pali_session_new(pali_model *model, const pali_session_options *options, pali_error *err);
 void pali_session_free(pali_session *session);
 
+/*
+ * The caller's own constraint: which tokens may come next. `tokens` [count] are
+ * those of the answer so far (a given start is not among them); allowed
+ * [vocabulary], zeros before the call, receives 1 for each id that may follow,
+ * the end-of-text id where the answer may end. Greedy choice, sampling and
+ * beams then choose among these; log-probabilities stay those of the model
+ * alone. Called once before each token from the thread that runs the step,
+ * for every fork of the session with its own tokens, so what it knows it must
+ * know from them; it costs a pass over the vocabulary. Without any allowed id
+ * the answer fails with PALI_FAILED; so it does when false is returned.
+ */
+typedef bool pali_constraint_fn(void *context, const int32_t *tokens, size_t count, unsigned char *allowed, size_t vocabulary);
+
 /* Receives a piece of the answer as whole UTF-8 characters; return false to stop the answer there. */
 typedef bool pali_text_fn(void *context, const char *text, size_t length);
 
@@ -206,6 +219,20 @@ typedef struct pali_ask_options {
      * needs a temperature above 0; on_text as with beams.
      */
     size_t best_of;
+    /*
+     * "auto" or NULL: the answer to a prompt that begins with "detect " or "segment " is a list of well-formed objects (boxes
+     * with area, whole masks, labels of the prompt, none twice with the same box and label, none begun that max_tokens would
+     * cut off), else what it would have been; after "detect all classes" labels are free. "off": as the model has it.
+     */
+    const char *constrain;
+    const char *const *labels;  /* [label_count] in place of the prompt's; NULL: none. None may hold ";" */
+    size_t label_count;
+    const char *const *choices; /* [choice_count]: the answer is exactly one of these texts; NULL: free */
+    size_t choice_count;
+    pali_constraint_fn *constraint; /* the caller's own, in place of all these; NULL: none */
+    void *constraint_context;
+    size_t max_objects;         /* of detect and segment; 0: as many as fit. With a noise class exactly so many (0: 100) */
+    const char *noise_token;    /* the piece of the noise class of models taught with one; NULL: "<noise>" where the vocabulary has it */
 } pali_ask_options;
 
 typedef enum pali_finish {

@@ -24,7 +24,7 @@ static pali_status add_objects(pali_answer *answer, const pl_timeline *t, pali_e
         .start_count = t->prompt.count - given,
         .tokens = t->tokens.data,
         .token_count = t->tokens.count,
-        .cut_off = t->ending != PL_ENDING_EOS,
+        .cut_off = t->ending != PL_ENDING_EOS && !(t->ending == PL_ENDING_LENGTH && t->question.constraint && t->question.constraint->whole),
         .width = t->features->width,
         .height = t->features->height,
     };

@@ -1,6 +1,8 @@
 /* pali_session_*, pali_ask, pali_step, pali_score: questions. */
 #include "api/handles.h"
 
+#include "generate/constrain.h"
+
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -87,6 +89,28 @@ static pl_question question_of(const pali_ask_options *o)
     };
 }
 
+/* The constraint that options and prompt ask for: new, or NULL where there is none. */
+static pali_status constrain(const pali_session *session, const char *prompt, const pali_ask_options *o, pl_constraint **constraint, pali_error *err)
+{
+    const bool off = o->constrain && strcmp(o->constrain, "off") == 0;
+    if (o->constrain && !off && strcmp(o->constrain, "auto") != 0)
+        return pl_fail(err, PALI_USAGE, "constrain: found \"%s\", expected \"auto\" or \"off\"", o->constrain);
+    if ((o->label_count && !o->labels) || (o->choice_count && !o->choices))
+        return pl_fail(err, PALI_USAGE, "pali_session_prompt: %s is NULL", o->label_count && !o->labels ? "labels" : "choices");
+    const pl_constrain wanted = {
+        .off = off,
+        .function = o->constraint,
+        .function_context = o->constraint_context,
+        .labels = o->labels,
+        .label_count = o->label_count,
+        .choices = o->choices,
+        .choice_count = o->choice_count,
+        .most_objects = o->max_objects,
+        .noise = o->noise_token,
+    };
+    return pl_constrain_prompt(session->model->weights, prompt, &wanted, constraint, err);
+}
+
 pali_status pali_session_prompt(pali_session *session, const char *prompt, const pali_ask_options *options, pali_error *err)
 {
     pali_ask_options o;
@@ -96,10 +120,13 @@ pali_status pali_session_prompt(pali_session *session, const char *prompt, const
         status = pl_need(prompt, "pali_session_prompt", "prompt", err);
     if (status == PALI_OK)
         status = check_question(&o, err);
-    if (status != PALI_OK)
-        return status;
-    const pl_question question = question_of(&o);
-    return pl_timeline_prompt(&session->timeline, prompt, &question, err);
+    pl_question question = question_of(&o);
+    if (status == PALI_OK)
+        status = constrain(session, prompt, &o, &question.constraint, err);
+    if (status == PALI_OK)
+        status = pl_timeline_prompt(&session->timeline, prompt, &question, err);
+    pl_constraint_release(question.constraint);
+    return status;
 }
 
 pali_status pali_step(pali_session *const *sessions, size_t n, pali_error *err)

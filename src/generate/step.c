@@ -18,6 +18,7 @@ typedef struct batch {
     size_t outputs, prefill_outputs; /* rows that come out of the decoder: the last of each segment, or all when they are traced */
     pl_segment *segments; /* [segment_count], likewise; a search decodes several */
     size_t segment_count;
+    const pl_allowed *needed; /* ids whose logits are computed; NULL: all */
     float *logits;        /* [segment_count, vocabulary], in the arena */
     double *totals;       /* [segment_count] log of the sum of exp(logits), likewise */
     pl_sample_scratch scratch;
@@ -75,7 +76,10 @@ static void compute(pl_context *ctx, const pl_paligemma *model, batch *b)
         memcpy(last.data + i * width, hidden.data + (row - 1) * width, width * sizeof(float));
     }
     pl_arena_release(ctx->arena, mark);
-    pl_gemma_logits(ctx, &model->gemma, last, logits);
+    if (b->needed)
+        pl_gemma_logits_of(ctx, &model->gemma, last, b->needed->ranges, b->needed->count, logits);
+    else
+        pl_gemma_logits(ctx, &model->gemma, last, logits);
     b->logits = logits.data;
 }
 
@@ -97,17 +101,53 @@ static pali_status finish(pl_timeline *timeline, pl_ending ending, pali_error *e
     return status;
 }
 
+/* Are those logits that were computed numbers? */
+static bool are_finite(const batch *b, const pl_engine *engine, size_t rows, const float *logits)
+{
+    const size_t vocabulary = engine->model->config.text.vocabulary;
+    if (!b->needed)
+        return engine->kernels->all_finite(rows * vocabulary, logits);
+    for (size_t t = 0; t < rows; t++)
+        for (size_t i = 0; i < b->needed->count; i++) {
+            const pl_id_range range = b->needed->ranges[i];
+            if (!engine->kernels->all_finite((size_t)(range.end - range.first), logits + t * vocabulary + range.first))
+                return false;
+        }
+    return true;
+}
+
+/* Of a search, each hypothesis has tokens of its own, and what may follow them. */
+static pali_status constrain_row(pl_timeline *timeline, size_t row, pali_error *err)
+{
+    const pl_search *search = &timeline->search;
+    if (!timeline->question.search)
+        return PALI_OK; /* it stands since before the model ran */
+    pl_history history = pl_timeline_history(timeline);
+    if (search->begun) {
+        history.tokens = search->hypotheses[row].tokens;
+        history.count = search->hypotheses[row].count;
+        history.left = search->most - history.count;
+    }
+    return pl_timeline_constrain_history(timeline, &history, err);
+}
+
 /* Makes rows of logits ready for choosing: totals receive the log-sums where they are wanted, and what may not be chosen becomes -infinity. */
-static pali_status prepare_logits(const pl_timeline *timeline, size_t rows, float *logits, double *totals, pali_error *err)
+static pali_status prepare_logits(pl_timeline *timeline, const batch *b, size_t rows, float *logits, double *totals, pali_error *err)
 {
     const pl_engine *engine = timeline->engine;
     const size_t vocabulary = engine->model->config.text.vocabulary;
-    if (!engine->kernels->all_finite(rows * vocabulary, logits))
+    if (!are_finite(b, engine, rows, logits))
         return pl_fail(err, PALI_FAILED, "position %zu: found logits that are not finite, expected numbers; the weights may be damaged: try `pali inspect --check`",
                        pl_kv_cache_count(&timeline->cache) - 1);
     for (size_t i = 0; i < rows; i++, logits += vocabulary) {
-        /* Log-probabilities are those before the ban, as the reference reports them. */
+        /* Log-probabilities are those before the ban and the constraint, as the reference reports them. */
         totals[i] = timeline->question.logprobs || timeline->question.search ? pl_log_sum_exp(logits, vocabulary) : 0;
+        if (timeline->question.constraint) {
+            const pali_status status = constrain_row(timeline, i, err);
+            if (status != PALI_OK)
+                return status;
+            pl_allowed_mask(&timeline->allowed, logits, vocabulary);
+        }
         pl_ban(logits, vocabulary, engine->model->banned);
     }
     return PALI_OK;
@@ -174,10 +214,48 @@ static pali_status take(pl_timeline *timeline, const batch *b, size_t row, size_
 {
     float *logits = b->logits + row * timeline->engine->model->config.text.vocabulary;
     double *totals = b->totals + row;
-    const pali_status status = prepare_logits(timeline, rows, logits, totals, err);
+    const pali_status status = prepare_logits(timeline, b, rows, logits, totals, err);
     if (status != PALI_OK)
         return status;
     return timeline->question.search ? take_tokens(timeline, b, logits, totals, err) : take_token(timeline, b, logits, totals[0], err);
+}
+
+/* Does its next token depend on every logit? */
+static bool needs_all(const pl_timeline *timeline)
+{
+    return !timeline->question.constraint || timeline->question.logprobs || timeline->question.search || timeline->engine->trace;
+}
+
+/*
+ * The ids that any of the batch may take, where that is a small part of the
+ * vocabulary and nobody asks for more: one product of few rows of the head.
+ */
+static pali_status find_needed(batch *b, pl_timeline *keeper, pali_error *err)
+{
+    pl_allowed *const together = &keeper->together;
+    together->count = 0;
+    for (size_t i = 0; i < b->count; i++) {
+        const pl_timeline *timeline = b->active[i];
+        if (needs_all(timeline))
+            return PALI_OK;
+        for (size_t r = 0; r < timeline->allowed.count; r++) {
+            const pali_status status = pl_allow(together, timeline->allowed.ranges[r].first, timeline->allowed.ranges[r].end, err);
+            if (status != PALI_OK)
+                return status;
+        }
+    }
+    pl_allowed_settle(together);
+    const pl_gemma *gemma = b->count ? &keeper->engine->model->gemma : NULL;
+    if (gemma && pl_gemma_logits_cost(gemma, together->ranges, together->count) <= gemma->config.vocabulary / 2)
+        b->needed = together;
+    return PALI_OK;
+}
+
+/* The question cannot be answered: what was made of the answer stays readable. */
+static void give_up(pl_timeline *timeline)
+{
+    timeline->phase = PL_PHASE_IDLE;
+    timeline->ending = PL_ENDING_FAILED;
 }
 
 static void add(batch *b, pl_timeline *timeline)
@@ -202,12 +280,26 @@ static void close_prefills(batch *b)
     b->prefill_outputs = b->outputs;
 }
 
+/* Adds a timeline whose constraint leaves something; one that fails takes no part, and *first is the first failure. */
+static void add_constrained(batch *b, pl_timeline *timeline, pali_error *first)
+{
+    pali_error why = {0};
+    if (!timeline->question.constraint || timeline->question.search || pl_timeline_constrain(timeline, &why) == PALI_OK) {
+        add(b, timeline);
+        return;
+    }
+    give_up(timeline);
+    if (first->status == PALI_OK)
+        *first = why;
+}
+
 /*
  * Lists the timelines that have something to do, in arrays that the first one
  * keeps, so that decoding allocates nothing. Prefills wait for a later step
- * when this one has rows enough.
+ * when this one has rows enough. What its constraint stops is left out, and
+ * told in *stopped.
  */
-static pali_status gather(batch *b, pl_timeline *const *timelines, size_t n, pali_error *err)
+static pali_status gather(batch *b, pl_timeline *const *timelines, size_t n, pali_error *stopped, pali_error *err)
 {
     pl_timeline *keeper = timelines[0];
     size_t segments = 0;
@@ -222,12 +314,12 @@ static pali_status gather(batch *b, pl_timeline *const *timelines, size_t n, pal
     b->segments = keeper->segments;
     for (size_t i = 0; i < n; i++)
         if (timelines[i]->phase == PL_PHASE_PREFILL && (b->count == 0 || b->rows + rows_of(timelines[i]) <= MOST_ROWS))
-            add(b, timelines[i]);
+            add_constrained(b, timelines[i], stopped);
     close_prefills(b);
     for (size_t i = 0; i < n; i++)
         if (timelines[i]->phase == PL_PHASE_DECODE)
-            add(b, timelines[i]);
-    return PALI_OK;
+            add_constrained(b, timelines[i], stopped);
+    return find_needed(b, keeper, err);
 }
 
 static pali_status run(batch *b, pali_error *err)
@@ -272,13 +364,6 @@ uint64_t pl_question_bytes(const pl_engine *engine, size_t images, size_t prompt
            pl_kv_cache_position_bytes(&timeline.cache) * (rows + answer);
 }
 
-/* The question cannot be answered: what was made of the answer stays readable. */
-static void give_up(pl_timeline *timeline)
-{
-    timeline->phase = PL_PHASE_IDLE;
-    timeline->ending = PL_ENDING_FAILED;
-}
-
 static void count_time(pl_timeline *timeline, double seconds)
 {
     pl_clock *clock = &timeline->clock;
@@ -293,8 +378,9 @@ static void count_time(pl_timeline *timeline, double seconds)
 pali_status pl_step(pl_timeline *const *timelines, size_t n, pali_error *err)
 {
     batch b = {0};
+    pali_error stopped = {0};
     const double start = pl_now();
-    pali_status status = gather(&b, timelines, n, err);
+    pali_status status = gather(&b, timelines, n, &stopped, err);
     if (status == PALI_OK && b.count) {
         status = run(&b, err);
         const double took = pl_now() - start;
@@ -314,5 +400,7 @@ pali_status pl_step(pl_timeline *const *timelines, size_t n, pali_error *err)
                 status = pl_fail(err, own, "%s", why.message);
         }
     }
+    if (status == PALI_OK && stopped.status != PALI_OK)
+        status = pl_fail(err, stopped.status, "%s", stopped.message);
     return status;
 }

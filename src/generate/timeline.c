@@ -53,6 +53,9 @@ void pl_timeline_free(pl_timeline *timeline)
     pl_ids_free(&timeline->tokens);
     free(timeline->logprobs);
     pl_search_free(&timeline->search);
+    pl_constraint_release(timeline->question.constraint);
+    free(timeline->allowed.ranges);
+    free(timeline->together.ranges);
     free(timeline->active);
     free(timeline->segments);
     free(timeline->text.data);
@@ -200,13 +203,55 @@ static pali_status limit_answer(pl_timeline *timeline, size_t *given, pali_error
     return PALI_OK;
 }
 
+/* Takes the question over, but for the start. */
+static void take_question(pl_timeline *timeline, const pl_question *question)
+{
+    pl_constraint *const before = timeline->question.constraint;
+    timeline->question = *question;
+    timeline->question.start = NULL;
+    pl_constraint_keep(question->constraint);
+    pl_constraint_release(before);
+}
+
+pl_history pl_timeline_history(const pl_timeline *timeline)
+{
+    const size_t given = timeline->prefix - timeline->features->rows.count; /* of the prompt, before the answer's start */
+    return (pl_history){.start = timeline->prompt.data + given, .start_count = timeline->prompt.count - given, .tokens = timeline->tokens.data, .count = timeline->tokens.count,
+                        .left = timeline->question.max_tokens - timeline->tokens.count};
+}
+
+pali_status pl_timeline_constrain_history(pl_timeline *timeline, const pl_history *history, pali_error *err)
+{
+    const pl_paligemma *model = timeline->engine->model;
+    return pl_constraint_next(timeline->question.constraint, history, model->banned, model->config.text.vocabulary, &timeline->allowed, err);
+}
+
+pali_status pl_timeline_constrain(pl_timeline *timeline, pali_error *err)
+{
+    const pl_history history = pl_timeline_history(timeline);
+    return pl_timeline_constrain_history(timeline, &history, err);
+}
+
+/* A start that nobody meant to be constrained lifts the constraint where it does not fit. */
+static pali_status fit_start(pl_timeline *timeline, pali_error *err)
+{
+    pl_constraint *const constraint = timeline->question.constraint;
+    pali_error own = {0};
+    if (!constraint || !constraint->lenient || pl_timeline_constrain(timeline, &own) == PALI_OK)
+        return PALI_OK;
+    if (own.status != PALI_FAILED)
+        return pl_fail(err, own.status, "%s", own.message);
+    timeline->question.constraint = NULL;
+    pl_constraint_release(constraint);
+    return PALI_OK;
+}
+
 pali_status pl_timeline_prompt(pl_timeline *timeline, const char *prompt, const pl_question *question, pali_error *err)
 {
     forget_answer(timeline);
     if (!timeline->features)
         return pl_fail(err, PALI_USAGE, "prompt: found no picture, expected one to be set before");
-    timeline->question = *question;
-    timeline->question.start = NULL;
+    take_question(timeline, question);
     if (timeline->question.max_tokens == 0)
         timeline->question.max_tokens = PL_DEFAULT_MAX_TOKENS;
     size_t prefix = 0, given = 0;
@@ -218,9 +263,11 @@ pali_status pl_timeline_prompt(pl_timeline *timeline, const char *prompt, const 
         status = reserve_answer(timeline, given, err);
     if (status == PALI_OK && question->start)
         status = pl_buffer_append(&timeline->text, question->start, strlen(question->start), err);
+    timeline->prefix = timeline->features->rows.count + prefix;
+    if (status == PALI_OK)
+        status = fit_start(timeline, err);
     if (status != PALI_OK)
         return status;
-    timeline->prefix = timeline->features->rows.count + prefix;
     timeline->clock = (pl_clock){.preprocess = timeline->fresh ? timeline->clock.preprocess : 0, .encode = timeline->fresh ? timeline->clock.encode : 0, .prompt_tokens = given};
     pl_detokenizer_init(&timeline->detokenizer, timeline->engine->model->tokenizer);
     if (!timeline->fresh) /* else it may be meant: encoding takes long */
@@ -254,7 +301,7 @@ static pali_status copy_ids(const pl_ids *from, pl_ids *to, size_t capacity, pal
 static pali_status set_way(pl_timeline *fork, const pl_timeline *timeline, const pl_question *question, pali_error *err)
 {
     const bool fresh = timeline->phase == PL_PHASE_PREFILL;
-    fork->question = timeline->question;
+    take_question(fork, &timeline->question);
     if (!fresh && (timeline->question.search || (question && question->search)))
         return pl_fail(err, PALI_USAGE, "fork: found a search (beams, best_of) and a question under way, expected to fork a search before its first step");
     if (!question)

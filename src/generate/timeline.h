@@ -7,6 +7,7 @@
 #define PL_GENERATE_TIMELINE_H
 
 #include "base/clock.h"
+#include "generate/constraint.h"
 #include "generate/search.h"
 #include "model/paligemma.h"
 #include "text/detokenizer.h"
@@ -43,6 +44,7 @@ typedef struct pl_question {
     bool logprobs;
     bool special;      /* control tokens written in the prompt are taken as such */
     const char *start; /* what the answer is made to begin with, or NULL; not kept */
+    pl_constraint *constraint; /* what may come next, or NULL; the timeline keeps a reference of its own */
     bool (*on_text)(void *context, const char *text, size_t length);
     void *on_text_context;
     pl_search_kind search; /* several continuations at a time; the listener hears the answer at its end */
@@ -73,6 +75,7 @@ typedef struct pl_timeline {
     float *logprobs;      /* [max_tokens], owned, or NULL */
     size_t logprob_capacity;
     pl_search search;     /* of a question that asks for one */
+    pl_allowed allowed;   /* what the constraint leaves for the next token */
     pl_buffer text;
     size_t sent;          /* bytes of text that on_text has seen */
     pl_detokenizer detokenizer;
@@ -80,6 +83,7 @@ typedef struct pl_timeline {
     atomic_bool cancel;
     struct pl_timeline **active; /* [active_capacity] owned: lists of the batches it is first in */
     pl_segment *segments;        /* [segment_capacity] owned, likewise */
+    pl_allowed together;         /* likewise: ids that any of the batch may take */
     size_t active_capacity, segment_capacity;
 } pl_timeline;
 
@@ -106,6 +110,13 @@ pali_status pl_timeline_prompt(pl_timeline *timeline, const char *prompt, const 
  * the listener. `timeline` stays usable on failure.
  */
 pali_status pl_timeline_fork(pl_timeline *timeline, pl_timeline *fork, const pl_question *question, pali_error *err);
+
+/* What a constraint is told of the answer so far; borrowed, until the next token. */
+pl_history pl_timeline_history(const pl_timeline *timeline);
+
+/* What the constraint, which there must be, leaves after the answer so far, or after another: into timeline->allowed. */
+pali_status pl_timeline_constrain(pl_timeline *timeline, pali_error *err);
+pali_status pl_timeline_constrain_history(pl_timeline *timeline, const pl_history *history, pali_error *err);
 
 /* Gives the arena at least `bytes`; its contents are lost. */
 pali_status pl_timeline_reserve(pl_timeline *timeline, size_t bytes, pali_error *err);

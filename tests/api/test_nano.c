@@ -22,7 +22,7 @@ static pali_answer *ask(pali_session *session, const char *picture, const char *
     char path[256];
     snprintf(path, sizeof path, DATA "%s", picture);
     pali_image *image = pali_image_open(path, err);
-    const pali_ask_options options = {.max_tokens = 32};
+    const pali_ask_options options = {.max_tokens = 32, .constrain = "off"}; /* as transformers answers */
     pali_answer *answer = image ? pali_ask(session, &image, 1, prompt, &options, err) : NULL;
     if (!answer)
         fail_msg("%s: %s", picture, err->message);
