@@ -8,7 +8,7 @@
  */
 #include "eval/rows.h"
 #include "base/file.h"
-#include "generate/timeline.h"
+#include "generate/score.h"
 #include "image/image.h"
 
 #include <math.h>
@@ -90,13 +90,12 @@ static pali_status show(subject *s, const pl_eval_row *row, pali_error *err)
 /* The logits of the row's first right answer into s->seen. */
 static pali_status answer(subject *s, const pl_eval_row *row, bool new_images, pali_error *err)
 {
-    float *logprobs = NULL;
-    size_t count;
+    pl_scores scores = {0};
     s->seen.rows = 0;
     pali_status status = new_images ? show(s, row, err) : PALI_OK;
     if (status == PALI_OK)
-        status = pl_score(&s->timeline, row->prefix, row->suffixes[0], &logprobs, &count, err);
-    free(logprobs);
+        status = pl_score(&s->timeline, row->prefix, row->suffixes, 1, NULL, &scores, err);
+    pl_scores_free(&scores);
     return status;
 }
 

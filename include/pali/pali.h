@@ -389,6 +389,32 @@ void pali_session_cancel(pali_session *session);
  */
 pali_status pali_score(pali_session *session, const char *prompt, const char *suffix, double *total, size_t *count, float **logprobs, pali_error *err);
 
+typedef struct pali_score_options {
+    size_t size;
+    bool by_mean; /* ranks and probabilities follow `mean`, which does not prefer short candidates, in place of `total` */
+    bool no_eos;  /* leave out the end-of-text token, by which "a cat" is told from the beginning of "a cat on a mat" */
+    bool special; /* control tokens written in the prompt are taken as such */
+} pali_score_options;
+
+/* One candidate's figures; natural logarithms. */
+typedef struct pali_scored {
+    double total;       /* log p(candidate, end of text | pictures, prompt) */
+    double mean;        /* total / tokens */
+    double probability; /* exp(total), or exp(mean), over the sum of all candidates' */
+    size_t tokens;      /* those counted */
+    size_t rank;        /* 0: the likeliest; of equal ones the earlier comes first */
+} pali_scored;
+
+/*
+ * Scores n candidate answers to `prompt` about the session's pictures: zero-shot
+ * classification, multiple choice. The prompt is prefilled once and all
+ * candidates go on from it as batches of bounded memory; out [n] receives their
+ * figures in the order given. A candidate's total is, to the last bit, what
+ * pali_score finds. A text that stands twice is two candidates; an empty one is
+ * the end of text alone. The session's question is abandoned.
+ */
+pali_status pali_score_many(pali_session *session, const char *prompt, const char *const *candidates, size_t n, const pali_score_options *options, pali_scored *out, pali_error *err);
+
 /* ---- Looking into files ---------------------------------------------- */
 
 typedef struct pali_inspect_options {

@@ -200,29 +200,3 @@ pali_answer *pali_ask(pali_session *session, pali_image *const *images, size_t c
     return status == PALI_OK ? pali_session_answer(session, err) : NULL;
 }
 
-pali_status pali_score(pali_session *session, const char *prompt, const char *suffix, double *total, size_t *count, float **logprobs, pali_error *err)
-{
-    pali_status status = pl_need(session, "pali_score", "session", err);
-    if (status == PALI_OK)
-        status = pl_need(prompt, "pali_score", "prompt", err);
-    if (status == PALI_OK)
-        status = pl_need(suffix, "pali_score", "suffix", err);
-    float *each = NULL;
-    size_t tokens = 0;
-    if (status == PALI_OK)
-        status = pl_score(&session->timeline, prompt, suffix, &each, &tokens, err);
-    if (status != PALI_OK)
-        return status;
-    double sum = 0;
-    for (size_t i = 0; i < tokens; i++)
-        sum += (double)each[i];
-    if (total)
-        *total = sum;
-    if (count)
-        *count = tokens;
-    if (logprobs)
-        *logprobs = each;
-    else
-        free(each);
-    return PALI_OK;
-}

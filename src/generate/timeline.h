@@ -134,10 +134,4 @@ pali_status pl_step(pl_timeline *const *timelines, size_t n, pali_error *err);
 /* Own memory, in bytes, that a question about `images` pictures takes from pixels to its last token. */
 uint64_t pl_question_bytes(const pl_engine *engine, size_t images, size_t prompt, size_t answer);
 
-/*
- * log p(suffix, end of text | pictures, prompt): each token's into logprobs
- * (new) and their number into *count. The timeline's question is abandoned.
- */
-pali_status pl_score(pl_timeline *timeline, const char *prompt, const char *suffix, float **logprobs, size_t *count, pali_error *err);
-
 #endif

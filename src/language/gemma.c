@@ -19,7 +19,7 @@ typedef struct batch {
     size_t count;
     const float *cosine, *sine;      /* [T, head_dim/2] */
     pl_attention_segment *attention; /* [count], refilled for each layer */
-    size_t keys;                     /* positions of all segments, the fresh ones too */
+    size_t keys;                     /* positions of all segments, the fresh ones too; what neighbours share once */
 } batch;
 
 /* Rows that go on through a layer after its keys and values: all, or the wanted ones, gathered. */
@@ -157,8 +157,11 @@ void pl_gemma_forward_inplace(pl_context *ctx, const pl_gemma *gemma, pl_rows x,
     float *cosine = pl_push(ctx, x.count * half, sizeof *cosine), *sine = pl_push(ctx, x.count * half, sizeof *sine);
     batch b = {.segments = segments, .count = count, .cosine = cosine, .sine = sine};
     b.attention = pl_push(ctx, count, sizeof *b.attention);
-    for (size_t s = 0; s < count; s++)
-        b.keys += pl_kv_cache_count(segments[s].cache) + segments[s].rows;
+    for (size_t s = 0; s < count; s++) {
+        const pl_kv_cache *cache = segments[s].cache;
+        const bool shared = s > 0 && pl_kv_cache_is_sibling(cache, segments[s - 1].cache);
+        b.keys += (shared ? cache->own_count : pl_kv_cache_count(cache)) + segments[s].rows;
+    }
     fill_angles(ctx, gemma, &b, x.count, cosine, sine);
     pl_trace(ctx, "text.embeddings", 0, x);
     kept_rows kept = {.x = x, .cosine = cosine, .sine = sine};

@@ -31,6 +31,12 @@ static inline size_t pl_kv_cache_count(const pl_kv_cache *cache)
     return cache->shared_count + cache->own_count;
 }
 
+/* True when both begin with the same shared positions, which stand in memory once. */
+static inline bool pl_kv_cache_is_sibling(const pl_kv_cache *a, const pl_kv_cache *b)
+{
+    return a->shared && a->shared == b->shared && a->shared_count == b->shared_count;
+}
+
 /* Bytes one position takes over all layers. */
 size_t pl_kv_cache_position_bytes(const pl_kv_cache *cache);
 

@@ -103,7 +103,7 @@ typedef struct pl_attention {
     size_t heads, kv_heads, head_dim;
     float scale;   /* of q k^T */
     float softcap; /* cap * tanh(score / cap) before the mask; 0: none */
-    size_t keys;   /* of all segments' spans together, or more: what room is planned for */
+    size_t keys;   /* of all segments' spans together, one that neighbours share counted once, or more: what room is planned for */
 } pl_attention;
 
 /*

@@ -1,4 +1,4 @@
-/* Every allocation of a search fails once, on a model that is open. */
+/* Every allocation of searches and scores fails once, on a model that is open. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -48,6 +48,24 @@ static pali_status search(const void *context, pali_error *err)
     return second ? PALI_OK : err->status;
 }
 
+static pali_status score(const void *context, pali_error *err)
+{
+    const fixture *f = context;
+    static const char *const candidates[] = {"a cat", "", "a cat on a mat"};
+    pali_scored out[3];
+    pali_session *session = pali_session_new(f->model, NULL, err);
+    pali_status status = session ? pali_session_set_images(session, &f->image, 1, err) : PALI_MEMORY;
+    if (status == PALI_OK)
+        status = pali_score_many(session, "caption en", candidates, 3, NULL, out, err);
+    pali_session_free(session);
+    return status;
+}
+
+static void test_score(void **state)
+{
+    exhaust("score", score, *state, PALI_OK);
+}
+
 static void test_search(void **state)
 {
     exhaust("search", search, *state, PALI_OK);
@@ -55,6 +73,6 @@ static void test_search(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_search)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_search), cmocka_unit_test(test_score)};
     return cmocka_run_group_tests_name("generate: memory", tests, open_tiny, close_tiny);
 }

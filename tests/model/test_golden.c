@@ -20,6 +20,7 @@
 #include "base/file.h"
 #include "base/text.h"
 #include "formats/safetensors.h"
+#include "generate/score.h"
 #include "model/tiny.h"
 
 #define TOLERANCE 1e-5
@@ -307,8 +308,8 @@ static void check_forced(const char *name)
 {
     char path[96];
     pali_error err = {0};
-    size_t count = 0, tokens = 0;
-    float *logprobs = NULL;
+    size_t count = 0;
+    pl_scores scores;
     snprintf(path, sizeof path, TINY "%s/golden.safetensors", name);
     pl_tensor_file *golden = pl_safetensors_open(path, &err);
     assert_non_null(golden);
@@ -316,17 +317,19 @@ static void check_forced(const char *name)
     tiny_model tiny;
     tiny_open(&tiny, path, NULL, NULL, 2);
     tiny_images(&tiny, "a");
-    expect_ok(pl_score(&tiny.timeline, "segment the red car", "<loc0100><loc0200><loc0900><loc1023><seg000><seg127> the red car", &logprobs, &tokens, &err), &err);
+    static const char *const suffix = "<loc0100><loc0200><loc0900><loc1023><seg000><seg127> the red car";
+    expect_ok(pl_score(&tiny.timeline, "segment the red car", &suffix, 1, NULL, &scores, &err), &err);
+    const size_t tokens = scores.first[1];
     const float *expected = golden_values(golden, "forced.logprobs", &count);
     assert_int_equal(tokens, count);
     double sum = 0;
     for (size_t i = 0; i < count; i++) {
-        assert_float_equal(logprobs[i], expected[i], 2e-4);
-        sum -= (double)logprobs[i];
+        assert_float_equal(scores.logprobs[i], expected[i], 2e-4);
+        sum -= (double)scores.logprobs[i];
     }
     const float *loss = golden_values(golden, "forced.loss", &count);
     assert_true(fabs(sum / (double)tokens - (double)*loss) <= 2e-5 * fabs((double)*loss));
-    free(logprobs);
+    pl_scores_free(&scores);
     tiny_close(&tiny);
     pl_tensor_file_close(golden);
 }

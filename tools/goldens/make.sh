@@ -9,6 +9,7 @@ export HF_HUB_OFFLINE=1 PYTHONWARNINGS=ignore TRANSFORMERS_VERBOSITY=error
 
 "$python" folders.py
 "$python" golden.py
+"$python" scores.py
 "$python" npz.py
 "$python" gguf_files.py
 "$python" lora.py

@@ -18,9 +18,18 @@ static const pl_kv_span *span_of(const tiles_job *job, size_t i)
     return &job->segments[i / 2].spans[i % 2];
 }
 
+/* A beginning that the segment before has too: forks of one prompt stand side by side, and its tiles are made once. */
+static bool is_repeated(const tiles_job *job, size_t i)
+{
+    if (i % 2 || i < 2 || span_of(job, i)->count == 0)
+        return false;
+    const pl_kv_span *span = span_of(job, i), *before = span_of(job, i - 2);
+    return span->k == before->k && span->v == before->v && span->count == before->count;
+}
+
 static size_t tasks_of(const tiles_job *job, size_t i)
 {
-    return (span_of(job, i)->count + PL_KEY_BLOCK - 1) / PL_KEY_BLOCK * job->attention->kv_heads;
+    return is_repeated(job, i) ? 0 : (span_of(job, i)->count + PL_KEY_BLOCK - 1) / PL_KEY_BLOCK * job->attention->kv_heads;
 }
 
 static void pack_keys(const tiles_job *job, const pl_kv_span *span, const unsigned char *k, size_t count, uint16_t *tiles)
@@ -73,6 +82,10 @@ const pl_span_tiles *pl_attention_tiles(pl_context *ctx, const pl_attention *att
         return tiles;
     size_t tasks = 0, used = 0;
     for (size_t i = 0; i < 2 * count; i++) {
+        if (is_repeated(&job, i)) {
+            tiles[i] = tiles[i - 2];
+            continue;
+        }
         const size_t keys = pl_round_up(span_of(&job, i)->count, PL_TILE_BF16);
         used += keys;
         if (used > most_keys) { /* more than the attention named: a planning defect */
