@@ -80,8 +80,25 @@ typedef struct pali_encode_options {
  */
 pali_status pali_image_save(const pali_image *image, const char *path, const pali_encode_options *options, pali_error *err);
 
+/* The format that the name of a file asks for, "jpeg", "png" or "webp"; NULL, with PALI_USAGE, when it is none of them. Static storage. */
+const char *pali_image_format(const char *path, pali_error *err);
+
 /* The same into memory: `format` is "jpeg", "png" or "webp"; *bytes is new, freed with pali_free. */
 pali_status pali_image_encode(const pali_image *image, const char *format, const pali_encode_options *options, uint8_t **bytes, size_t *size, pali_error *err);
+
+/* How terminals take pictures: kitty's graphics protocol, iTerm2's inline files, DEC's sixels. */
+typedef enum pali_preview {
+    PALI_PREVIEW_KITTY,
+    PALI_PREVIEW_ITERM2,
+    PALI_PREVIEW_SIXEL,
+} pali_preview;
+
+/*
+ * What to write to a terminal of that kind so that it shows the picture, made
+ * smaller where it is larger than most_width x most_height pixels (0: no
+ * limit). *text is new, *length bytes, freed with pali_free.
+ */
+pali_status pali_image_preview(const pali_image *image, pali_preview kind, size_t most_width, size_t most_height, char **text, size_t *length, pali_error *err);
 
 /* ---- Model ----------------------------------------------------------- */
 

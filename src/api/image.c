@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "image/encode.h"
 #include "image/preprocess.h"
+#include "image/preview.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -190,5 +191,39 @@ pali_status pali_image_encode(const pali_image *image, const char *format, const
     }
     *bytes = (uint8_t *)out.data;
     *size = out.length;
+    return PALI_OK;
+}
+
+const char *pali_image_format(const char *path, pali_error *err)
+{
+    static const char *const names[] = {[PL_FORMAT_JPEG] = "jpeg", [PL_FORMAT_PNG] = "png", [PL_FORMAT_WEBP] = "webp"};
+    pl_image_format format;
+    if (pl_need(path, "pali_image_format", "path", err) != PALI_OK || pl_format_of_path(path, &format, err) != PALI_OK)
+        return NULL;
+    return names[format];
+}
+
+pali_status pali_image_preview(const pali_image *image, pali_preview kind, size_t most_width, size_t most_height, char **text, size_t *length, pali_error *err)
+{
+    static pali_status (*const ways[])(const pl_image *, pl_buffer *, pali_error *) = {
+        [PALI_PREVIEW_KITTY] = pl_preview_kitty, [PALI_PREVIEW_ITERM2] = pl_preview_iterm2, [PALI_PREVIEW_SIXEL] = pl_preview_sixel};
+    const struct { const void *pointer; const char *name; } needed[] = {{image, "image"}, {text, "text"}, {length, "length"}};
+    for (size_t i = 0; i < sizeof needed / sizeof *needed; i++)
+        if (pl_need(needed[i].pointer, "pali_image_preview", needed[i].name, err) != PALI_OK)
+            return PALI_USAGE;
+    if ((size_t)kind >= sizeof ways / sizeof *ways)
+        return pl_fail(err, PALI_USAGE, "pali_image_preview: found %d for kind, expected kitty, iTerm2 or sixel", (int)kind);
+    pl_image small = {0};
+    pl_buffer out = {0};
+    pali_status status = pl_image_fit(&image->pixels, most_width, most_height, &small, err);
+    if (status == PALI_OK)
+        status = ways[kind](&small, &out, err);
+    pl_image_free(&small);
+    if (status != PALI_OK) {
+        free(out.data);
+        return status;
+    }
+    *text = out.data;
+    *length = out.length;
     return PALI_OK;
 }

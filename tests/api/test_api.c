@@ -65,6 +65,16 @@ static void test_encoding(void **state)
         pali_image_free(back);
         pali_free(bytes);
     }
+    char *text = NULL;
+    assert_int_equal(pali_image_preview(f->a, PALI_PREVIEW_SIXEL, 10, 10, &text, &size, &err), PALI_OK);
+    assert_memory_equal(text, "\033P", 2);
+    assert_int_equal(strlen(text), size);
+    pali_free(text);
+    assert_int_equal(pali_image_preview(f->a, (pali_preview)3, 10, 10, &text, &size, &err), PALI_USAGE);
+    assert_int_equal(pali_image_preview(f->a, PALI_PREVIEW_KITTY, 10, 10, NULL, &size, &err), PALI_USAGE);
+    assert_string_equal(pali_image_format("a/b.JPG", &err), "jpeg");
+    assert_null(pali_image_format("a/b", &err));
+    assert_null(pali_image_format(NULL, &err));
     assert_int_equal(pali_image_encode(f->a, "gif", NULL, &bytes, &size, &err), PALI_USAGE);
     assert_int_equal(pali_image_encode(f->a, "png", NULL, NULL, &size, &err), PALI_USAGE);
     assert_int_equal(pali_image_encode(f->a, "jpeg", &(pali_encode_options){.quality = (size_t)1 << 40}, &bytes, &size, &err), PALI_USAGE);

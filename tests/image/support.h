@@ -20,6 +20,7 @@ int run_refuse_tests(void);
 int run_resize_tests(void);
 int run_preprocess_tests(void);
 int run_encode_tests(void);
+int run_preview_tests(void);
 
 /* The kernels of a level (NULL: the best there is), with three threads; stays until the program ends. */
 const pl_hands *hands_of(const char *level);

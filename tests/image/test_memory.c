@@ -8,6 +8,7 @@
 
 #include "image/encode.h"
 #include "image/preprocess.h"
+#include "image/preview.h"
 
 #include <stdlib.h>
 
@@ -111,10 +112,28 @@ static pali_status encode_ways(const void *path, pali_error *err)
     return status;
 }
 
+static pali_status preview_ways(const void *path, pali_error *err)
+{
+    static pali_status (*const ways[])(const pl_image *, pl_buffer *, pali_error *) = {pl_preview_kitty, pl_preview_iterm2, pl_preview_sixel};
+    pl_image image, small = {0};
+    pali_status status = pl_image_open(path, &image, err);
+    if (status == PALI_OK)
+        status = pl_image_fit(&image, 20, 20, &small, err);
+    for (size_t i = 0; i < 3 && status == PALI_OK; i++) {
+        pl_buffer text = {0};
+        status = ways[i](&small, &text, err);
+        free(text.data);
+    }
+    pl_image_free(&image);
+    pl_image_free(&small);
+    return status;
+}
+
 static void test_encoders(void **state)
 {
     (void)state;
     exhaust("encoders", encode_ways, IMAGE_DATA "rgb8.png", PALI_OK);
+    exhaust("previews", preview_ways, IMAGE_DATA "rgb8.png", PALI_OK);
 }
 
 int main(void)
