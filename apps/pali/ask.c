@@ -34,19 +34,6 @@ static json_t *timings_json(const pali_timings *t, double load)
     return object;
 }
 
-static json_t *images_json(const pictures *shown)
-{
-    json_t *const list = json_array();
-    for (size_t i = 0; i < shown->count; i++) {
-        json_t *const image = json_object();
-        json_object_set_new(image, "path", json_text(shown->paths[i]));
-        json_object_set_new(image, "width", json_integer((json_int_t)pali_image_width(shown->images[i])));
-        json_object_set_new(image, "height", json_integer((json_int_t)pali_image_height(shown->images[i])));
-        json_array_append_new(list, image);
-    }
-    return list;
-}
-
 static json_t *answer_json(const settings *given, const pali_model *model, const pictures *shown, const char *prompt, const pali_answer *answer)
 {
     pali_model_info info = {0};

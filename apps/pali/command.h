@@ -32,6 +32,10 @@ typedef struct settings {
     const char *constrain, *noise_token;
     text_list labels, choices;
     uint64_t max_objects;
+    /* scoring */
+    const char *choices_file, *by;
+    text_list choice;
+    bool no_eos;
     /* looking and measuring */
     bool check, tensors, likelihood;
     uint64_t limit;
@@ -78,7 +82,7 @@ typedef struct command {
     int (*run)(const settings *given);
 } command;
 
-extern const command run_command, chat_command, inspect_command, eval_command, convert_command, bench_command, help_command, version_command;
+extern const command run_command, chat_command, score_command, inspect_command, eval_command, convert_command, bench_command, help_command, version_command;
 
 /* The commands in the order of the help; NULL after the last. */
 extern const command *const commands[];

@@ -3,33 +3,10 @@
 #include "say.h"
 #include "use.h"
 
-#include <string.h>
-#include <sys/stat.h>
-
-static bool is_file(const char *path)
-{
-    struct stat info;
-    return stat(path, &info) == 0 && !S_ISDIR(info.st_mode);
-}
-
-static int check_operands(const text_list *operands)
-{
-    if (operands->count == 0)
-        return fail_usage(&run_command, "an image and a prompt are missing");
-    const char *const last = operands->items[operands->count - 1];
-    if (strcmp(last, "-") == 0)
-        return fail_usage(&run_command, "the last argument is - (an image on standard input), so the prompt after it is missing");
-    if (is_file(last))
-        return fail_usage(&run_command, "'%s' is a file, so the prompt after it is missing, for example \"caption en\"", last);
-    if (operands->count == 1)
-        return fail_usage(&run_command, "'%s' is no file; an image must come before the prompt", last);
-    return 0;
-}
-
 static int run(const settings *given)
 {
     const text_list *const operands = &given->operands;
-    int code = check_operands(operands);
+    int code = question_check(&run_command, operands);
     if (code)
         return code;
     const char *const prompt = operands->items[operands->count - 1];

@@ -6,6 +6,27 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+
+static bool is_file(const char *path)
+{
+    struct stat info;
+    return stat(path, &info) == 0 && !S_ISDIR(info.st_mode);
+}
+
+int question_check(const command *of, const text_list *operands)
+{
+    if (operands->count == 0)
+        return fail_usage(of, "an image and a prompt are missing");
+    const char *const last = operands->items[operands->count - 1];
+    if (strcmp(last, "-") == 0)
+        return fail_usage(of, "the last argument is - (an image on standard input), so the prompt after it is missing");
+    if (is_file(last))
+        return fail_usage(of, "'%s' is a file, so the prompt after it is missing, for example \"caption en\"", last);
+    if (operands->count == 1)
+        return fail_usage(of, "'%s' is no file; an image must come before the prompt", last);
+    return 0;
+}
 
 /* With --frames: a clip of so many pictures from the files. */
 static pali_status open_clip(const settings *given, const char *const *paths, size_t count, pictures *out, pali_error *err)
@@ -61,6 +82,19 @@ void pictures_close(pictures *shown)
     free(shown->images);
     free(shown->paths);
     *shown = (pictures){0};
+}
+
+json_t *images_json(const pictures *shown)
+{
+    json_t *const list = json_array();
+    for (size_t i = 0; i < shown->count; i++) {
+        json_t *const image = json_object();
+        json_object_set_new(image, "path", json_text(shown->paths[i]));
+        json_object_set_new(image, "width", json_integer((json_int_t)pali_image_width(shown->images[i])));
+        json_object_set_new(image, "height", json_integer((json_int_t)pali_image_height(shown->images[i])));
+        json_array_append_new(list, image);
+    }
+    return list;
 }
 
 /* PALI_MODEL; NULL when unset or empty. */

@@ -9,11 +9,16 @@
 
 #include <pali/pali.h>
 
+#include <jansson.h>
+
 typedef struct pictures {
     pali_image **images; /* [count], owned */
     char **paths;        /* [count], owned; every frame of a video has the same */
     size_t count;
 } pictures;
+
+/* Looks whether operands are images and, last, a prompt. Returns 0, or the exit code after saying what is missing. */
+int question_check(const command *of, const text_list *operands);
 
 /*
  * Opens `count` files in order; with --frames they are a clip. Returns 0,
@@ -21,6 +26,9 @@ typedef struct pictures {
  */
 int pictures_open(const settings *given, const command *of, const char *const *paths, size_t count, pictures *out);
 void pictures_close(pictures *shown);
+
+/* Their paths and sizes as a JSON list. */
+json_t *images_json(const pictures *shown);
 
 /* The name of the model that the options, else PALI_MODEL, else nobody asked for ("nano"). */
 const char *model_name(const settings *given);
