@@ -1,5 +1,13 @@
 /*
- * pali/mask.h: masks as data. Comes with pali/pali.h. Public, not yet frozen.
+ * pali/mask.h: masks as data, and the codec that turns a mask into tokens and
+ * tokens into a mask. Comes with pali/pali.h. Public, not yet frozen.
+ *
+ *     pali_codec *codec = pali_codec_open("nano", &err);
+ *     pali_mask *mask = pali_mask_open("cat.png", &err);
+ *     pali_mask_tokens tokens;
+ *     pali_codec_encode(codec, mask, NULL, &tokens, &err);
+ *     pali_mask *back = pali_codec_decode(codec, &tokens, 640, 480, PALI_PASTE_EVALUATOR, &err);
+ *     printf("%.3f\n", pali_mask_iou(mask, back));
  *
  * A mask has the size of its picture; each of its pixels is in or out. A box
  * in pixels ends before y2 and x2: a whole picture is 0, 0, height, width.
@@ -17,10 +25,12 @@ extern "C" {
 /* ---- Masks ----------------------------------------------------------- */
 
 /*
- * A pali_mask never changes after it was made; what makes one says "new", and
- * it is freed with pali_mask_free.
- *
- * Reads a picture of a mask into a new one; "-" is standard input. In a PNG a pixel is in
+ * A pali_mask (pali.h names it) never changes after it was made. Whatever
+ * returns one returns a new one, freed with pali_mask_free.
+ */
+
+/*
+ * Reads a picture of a mask; "-" is standard input. In a PNG a pixel is in
  * when a colour sample of it (grey of any depth, palette index, R, G or B) is
  * not 0, and its alpha, where it has one, is not either. In a JPEG, WebP or
  * GIF, when R, G or B is 128 or more, as lossy formats blur the edge.
@@ -80,6 +90,68 @@ pali_box pali_mask_box(const pali_mask *mask);
 double pali_mask_iou(const pali_mask *a, const pali_mask *b);
 
 void pali_mask_free(pali_mask *mask);
+
+/* ---- Tokens ---------------------------------------------------------- */
+
+/* An object's mask as a model says it: <loc>, four times, then <seg>, sixteen times. */
+typedef struct pali_mask_tokens {
+    int bins[4];                     /* y1 x1 y2 x2 of the box, 0..1023, bin/1023 of the picture's side */
+    uint8_t codes[PALI_MASK_TOKENS]; /* 0..127, row by row of a grid of 4 x 4 over the box */
+} pali_mask_tokens;
+
+enum { PALI_MASK_TEXT_SIZE = 4 * 9 + PALI_MASK_TOKENS * 8 + 1 };
+
+/* "<loc0012>...<seg005>...", NUL-terminated. Values out of range are limited to it. */
+void pali_mask_tokens_text(const pali_mask_tokens *tokens, char text[PALI_MASK_TEXT_SIZE]);
+
+/* Reads such a text: four locations, sixteen segments, then a label or nothing. PALI_INPUT names the token that is wrong. */
+pali_status pali_mask_tokens_parse(const char *text, pali_mask_tokens *tokens, pali_error *err);
+
+/* ---- Codec ----------------------------------------------------------- */
+
+/*
+ * The network between masks and codes, `vae-oid.npz` as it is released, or one
+ * of the same make. It never changes after opening and is shared by threads.
+ */
+typedef struct pali_codec pali_codec;
+
+/*
+ * Opens a codec: a file (.npz, or .safetensors or .gguf with the same names of
+ * arrays), or a model by folder, file or name as for pali_model_open: then its
+ * own, vae-oid.npz beside the weights or arrays within its GGUF. PALI_MODEL
+ * names the array that is missing or has another shape. Free with
+ * pali_codec_free.
+ */
+pali_codec *pali_codec_open(const char *name, pali_error *err);
+void pali_codec_free(pali_codec *codec);
+
+/*
+ * The tokens of the part of a mask that lies in `box` (in pixels, fractions
+ * allowed; NULL: the mask's own), as training data was made: cropped at
+ * rounded sides, resized to 64 x 64 as TensorFlow does, encoded.
+ * PALI_INPUT for an empty mask, and a box that is not within the picture.
+ */
+pali_status pali_codec_encode(const pali_codec *codec, const pali_mask *mask, const pali_box *box, pali_mask_tokens *tokens, pali_error *err);
+
+/*
+ * How a decoded mask gets into its box. The evaluator's is what published
+ * scores are made of: box at bin/1023, cut to whole pixels, bilinear, above 0.
+ * The demo's is the one of Google's demo: box at bin/1024, rounded, 8 bits,
+ * bicubic, one half and above.
+ */
+typedef enum pali_paste { PALI_PASTE_EVALUATOR, PALI_PASTE_DEMO } pali_paste;
+
+/*
+ * The mask that tokens stand for in a picture of width x height; empty where the
+ * box has no pixel (y2 > y1 and x2 > x1 are needed). Free with pali_mask_free.
+ */
+pali_mask *pali_codec_decode(const pali_codec *codec, const pali_mask_tokens *tokens, size_t width, size_t height, pali_paste paste, pali_error *err);
+
+/* The soft mask that the demo shows, before it is cut at one half: soft [height, width] 0..255, the caller's. */
+pali_status pali_codec_decode_soft(const pali_codec *codec, const pali_mask_tokens *tokens, size_t width, size_t height, uint8_t *soft, pali_error *err);
+
+/* What the network itself gives for codes: map [64, 64], about -1 to 1, above 0 being in. */
+pali_status pali_codec_map(const pali_codec *codec, const uint8_t codes[PALI_MASK_TOKENS], float *map, pali_error *err);
 
 #pragma GCC visibility pop
 #ifdef __cplusplus

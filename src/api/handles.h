@@ -5,6 +5,7 @@
 #include <pali/pali.h>
 
 #include "answer/objects.h"
+#include "answer/mask_codec.h"
 #include "generate/timeline.h"
 #include "image/image.h"
 
@@ -14,6 +15,11 @@ struct pali_image {
 
 struct pali_mask {
     pl_mask pixels;
+};
+
+struct pali_codec {
+    pl_codec *network; /* owned */
+    pl_hands hands;    /* the caller's thread alone: masks are small, and threads may share a codec */
 };
 
 struct pali_model {

@@ -53,6 +53,24 @@ typedef struct pl_hands {
  */
 pali_status pl_resize_pillow(const pl_image *src, size_t width, size_t height, pl_filter filter, pl_pass_order order, const pl_hands *hands, pl_image *dst, pali_error *err);
 
+/*
+ * The same of one channel of floats (mode F): src [src_height, src_width], dst
+ * [height, width], the caller's. Sums are made in double, and rounded to float
+ * after each pass. Not for the filter nearest.
+ */
+pali_status pl_resize_pillow_float(const float *src, size_t src_width, size_t src_height, size_t width, size_t height, pl_filter filter, pl_pass_order order, float *dst,
+                                   pali_error *err);
+
+/*
+ * The weights of one output of an axis into weights[pl_filter_taps_most],
+ * normalised to a sum of 1; returns their number, and where they begin.
+ */
+size_t pl_filter_taps_most(size_t in, size_t out, pl_filter filter);
+size_t pl_filter_taps(size_t in, size_t out, size_t output, pl_filter filter, double *weights, size_t *start);
+
+/* Which pass is first for these sizes. */
+bool pl_pass_vertical_first(pl_pass_order order, size_t width, size_t height, size_t to_width, size_t to_height);
+
 /* The taps of one output of one axis, for tests: weights scaled by 2^22, 256 * high + low. */
 typedef struct pl_taps {
     size_t start, count;

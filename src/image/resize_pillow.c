@@ -93,8 +93,13 @@ void pl_tap_table_free(pl_tap_table *table)
     free(table);
 }
 
-/* The weights of one output into real[stride], normalised to a sum of 1; returns their number. */
-static size_t output_taps(size_t in, size_t out, size_t output, pl_filter filter, double *real, size_t *start)
+size_t pl_filter_taps_most(size_t in, size_t out, pl_filter filter)
+{
+    const double scale = (double)in / (double)out;
+    return (size_t)ceil(filters[filter].support * (scale < 1.0 ? 1.0 : scale)) * 2 + 1;
+}
+
+size_t pl_filter_taps(size_t in, size_t out, size_t output, pl_filter filter, double *weights, size_t *start)
 {
     const double scale = (double)in / (double)out;
     const double widening = scale < 1.0 ? 1.0 : scale;
@@ -107,11 +112,11 @@ static size_t output_taps(size_t in, size_t out, size_t output, pl_filter filter
     const size_t count = end - *start;
     double sum = 0.0;
     for (size_t j = 0; j < count; j++) {
-        real[j] = filters[filter].weight(((double)(j + *start) - center + 0.5) * inverse);
-        sum += real[j];
+        weights[j] = filters[filter].weight(((double)(j + *start) - center + 0.5) * inverse);
+        sum += weights[j];
     }
     for (size_t j = 0; j < count && sum != 0.0; j++)
-        real[j] /= sum;
+        weights[j] /= sum;
     return count;
 }
 
@@ -128,8 +133,7 @@ static void set_weights(pl_tap_table *table, size_t output, const double *real)
 
 pl_tap_table *pl_tap_table_new(size_t in, size_t out, pl_filter filter, pali_error *err)
 {
-    const double scale = (double)in / (double)out;
-    const size_t most = (size_t)ceil(filters[filter].support * (scale < 1.0 ? 1.0 : scale)) * 2 + 1;
+    const size_t most = pl_filter_taps_most(in, out, filter);
     pl_tap_table *table = pl_new(1, sizeof *table, "resize weights", err);
     double *real = pl_new_raw(most, sizeof *real, "resize weights", err);
     if (!table || !real)
@@ -142,7 +146,7 @@ pl_tap_table *pl_tap_table_new(size_t in, size_t out, pl_filter filter, pali_err
     if (!table->start || !table->count || !table->high || !table->low)
         goto failed;
     for (size_t i = 0; i < out; i++) {
-        table->count[i] = output_taps(in, out, i, filter, real, &table->start[i]);
+        table->count[i] = pl_filter_taps(in, out, i, filter, real, &table->start[i]);
         set_weights(table, i, real);
     }
     free(real);
@@ -297,10 +301,10 @@ static pali_status resample_vertical_first(const pl_image *src, pl_filter filter
 }
 
 /* Pillow 13's rule: the rows lost against twice the columns lost. */
-static bool rows_lost_first(const pl_image *src, const pl_image *dst)
+bool pl_pass_vertical_first(pl_pass_order order, size_t width, size_t height, size_t to_width, size_t to_height)
 {
-    const int64_t rows = (int64_t)src->height - (int64_t)dst->height, columns = (int64_t)src->width - (int64_t)dst->width;
-    return rows > 0 && rows > 2 * columns;
+    const int64_t rows = (int64_t)height - (int64_t)to_height, columns = (int64_t)width - (int64_t)to_width;
+    return order == PL_PASS_PILLOW_13 && rows > 0 && rows > 2 * columns;
 }
 
 static pali_status resample(const pl_image *src, pl_filter filter, pl_pass_order order, const pl_hands *hands, pl_image *dst, pali_error *err)
@@ -309,7 +313,7 @@ static pali_status resample(const pl_image *src, pl_filter filter, pl_pass_order
         return resample_rows(src, filter, hands, dst, err);
     if (src->width == dst->width)
         return resample_columns(src, filter, hands, dst, err);
-    if (order == PL_PASS_PILLOW_13 && rows_lost_first(src, dst))
+    if (pl_pass_vertical_first(order, src->width, src->height, dst->width, dst->height))
         return resample_vertical_first(src, filter, hands, dst, err);
     return resample_horizontal_first(src, filter, hands, dst, err);
 }
