@@ -181,6 +181,38 @@ char *pali_detokenize(const pali_model *model, const int32_t *ids, size_t count,
 /* Frees what the calls say that it frees: texts, token ids, encoded pictures. */
 void pali_free(void *block);
 
+/* ---- Calibration ----------------------------------------------------- */
+
+/*
+ * What scores of a model have been worth on examples whose answer was known:
+ * a file written by pali_eval (pali/eval.h), `pali eval --fit-calibration`.
+ */
+typedef struct pali_calibration pali_calibration;
+
+typedef enum pali_calibrated {
+    PALI_CALIBRATED_BOX,  /* right: its label, and IoU 0.5 or more with a box that is there */
+    PALI_CALIBRATED_MASK, /* the same of masks */
+    PALI_CALIBRATED_TEXT, /* right: the whole text; its score is its probability, all tokens' multiplied */
+    PALI_CALIBRATED_KINDS
+} pali_calibrated;
+
+/*
+ * Opens a calibration for a model, which may be freed before it. PALI_MODEL
+ * names file and field when it cannot be read, or says that it was fitted on a
+ * model of another family or size; other weights of the same size are not told
+ * apart. It never changes and is shared by threads; free with
+ * pali_calibration_free.
+ */
+pali_calibration *pali_calibration_open(const char *path, const pali_model *model, pali_error *err);
+
+/*
+ * The probability that something of that score is right; label may be NULL.
+ * Where nothing was fitted for the kind the score comes back (of a mask: the
+ * probability as a box).
+ */
+double pali_calibration_apply(const pali_calibration *calibration, pali_calibrated kind, const char *label, double score);
+void pali_calibration_free(pali_calibration *calibration);
+
 /* ---- Session --------------------------------------------------------- */
 
 typedef struct pali_session pali_session;
