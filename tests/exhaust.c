@@ -79,6 +79,16 @@ void exhaust_jansson(void)
     json_set_alloc_funcs(jansson_malloc, __wrap_free);
 }
 
+static void *jansson_counted(size_t size)
+{
+    return held(__real_malloc(size));
+}
+
+void count_jansson(void)
+{
+    json_set_alloc_funcs(jansson_counted, __wrap_free);
+}
+
 void exhaust(const char *name, exhaust_fn *run, const void *context, pali_status last)
 {
     for (size_t n = 1;; n++) {

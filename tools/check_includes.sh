@@ -6,7 +6,7 @@ set -eu
 cd "${1:-.}"
 
 # The ground floor and the rooms on the way of the data, each seeing what stands before it.
-order='base tensor kernels ops formats image text vision language model generate answer train eval api'
+order='base tensor kernels ops formats image text vision language model generate answer batch train eval api'
 # Exceptions, as room:room it must not see although it comes before.
 never='formats:ops eval:train'
 # The files outside src that may look into every room: pali bench.

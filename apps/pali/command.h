@@ -44,6 +44,10 @@ typedef struct settings {
     uint64_t prompt_tokens;
     double seconds;
     bool levels;
+    /* many rows */
+    const char *prompt, *shard;
+    uint64_t batch_rows;
+    bool timings;
     /* converting */
     const char *to, *vision_type, *language_type, *embedding_type, *head_type, *layout;
     bool merge, force;
@@ -82,7 +86,7 @@ typedef struct command {
     int (*run)(const settings *given);
 } command;
 
-extern const command run_command, chat_command, score_command, inspect_command, eval_command, convert_command, bench_command, help_command, version_command;
+extern const command run_command, chat_command, score_command, batch_command, inspect_command, eval_command, convert_command, bench_command, help_command, version_command;
 
 /* The commands in the order of the help; NULL after the last. */
 extern const command *const commands[];

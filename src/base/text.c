@@ -3,6 +3,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 size_t pl_utf8_read(const char *text, size_t length, uint32_t *code, bool *valid)
@@ -42,6 +43,25 @@ size_t pl_utf8_write(uint32_t code, char out[4])
         out[i] = (char)(0x80 | (code & 0x3f));
     out[0] = (char)(lead[size] | code);
     return size;
+}
+
+char *pl_utf8_clean(const char *text, pali_error *err)
+{
+    pl_buffer clean = {0};
+    pali_status status = pl_buffer_append(&clean, "", 0, err);
+    for (size_t left = strlen(text); status == PALI_OK && left > 0;) {
+        uint32_t code;
+        bool valid;
+        char bytes[4];
+        const size_t length = pl_utf8_read(text, left, &code, &valid);
+        status = pl_buffer_append(&clean, bytes, pl_utf8_write(code, bytes), err);
+        text += length;
+        left -= length;
+    }
+    if (status == PALI_OK)
+        return clean.data;
+    free(clean.data);
+    return NULL;
 }
 
 pali_status pl_buffer_append(pl_buffer *buffer, const void *bytes, size_t length, pali_error *err)

@@ -16,6 +16,9 @@ size_t pl_utf8_read(const char *text, size_t length, uint32_t *code, bool *valid
 /* Writes code point `code` to out and returns its bytes, 1 to 4. */
 size_t pl_utf8_write(uint32_t code, char out[4]);
 
+/* A copy with U+FFFD for every byte that is no UTF-8; the caller frees it. */
+char *pl_utf8_clean(const char *text, pali_error *err);
+
 /* A growing byte string, NUL-terminated when not empty; release with free(data). */
 typedef struct pl_buffer {
     char *data;

@@ -78,19 +78,9 @@ static json_t *json_text(const char *text)
     json_t *string = json_string(text);
     if (string)
         return string;
-    pl_buffer clean = {0};
-    for (size_t left = strlen(text); left > 0;) {
-        uint32_t code;
-        bool valid;
-        char bytes[4];
-        const size_t length = pl_utf8_read(text, left, &code, &valid);
-        if (pl_buffer_append(&clean, bytes, pl_utf8_write(code, bytes), NULL) != PALI_OK)
-            break;
-        text += length;
-        left -= length;
-    }
-    string = clean.data ? json_string(clean.data) : NULL;
-    free(clean.data);
+    char *const clean = pl_utf8_clean(text, NULL);
+    string = clean ? json_string(clean) : NULL;
+    free(clean);
     return string;
 }
 

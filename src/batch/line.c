@@ -1,0 +1,102 @@
+/* {"row", "id", answer ..., "prompt", "images", "prompt_tokens"} or {"row", "id", "error"}. */
+#include "batch/line.h"
+
+#include "base/text.h"
+
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The name of a status as a word for programs, "input". */
+static json_t *status_json(pali_status status)
+{
+    static const struct {
+        pali_status status;
+        const char *name;
+    } names[] = {
+#define NAME(name, value, text) {PALI_##name, #name},
+        PALI_STATUS_LIST(NAME)
+#undef NAME
+    };
+    char word[16] = "failed";
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (names[i].status == status)
+            for (size_t c = 0; c <= strlen(names[i].name) && c < sizeof word; c++)
+                word[c] = (char)tolower((unsigned char)names[i].name[c]);
+    return json_string(word);
+}
+
+/* A message may hold a path, and a path any bytes. */
+static json_t *error_json(const pali_error *why)
+{
+    char *const message = pl_utf8_clean(why->message, NULL);
+    json_t *const object = message ? json_pack("{s:o, s:s}", "status", status_json(why->status), "message", message) : NULL;
+    free(message);
+    return object;
+}
+
+/* The path as the row writes it, so that a line does not depend on where the run was started. */
+static const json_t *path_json(const pl_row *row, size_t i)
+{
+    const json_t *const image = json_object_get(row->json, "image");
+    return json_is_array(image) ? json_array_get(image, pl_row_path_of(row, i)) : image;
+}
+
+static json_t *images_json(const pl_outcome *outcome)
+{
+    json_t *const list = json_array();
+    for (size_t i = 0; i < pl_row_image_count(outcome->row); i++)
+        json_array_append_new(list, json_pack("{s:O, s:I, s:I}", "path", path_json(outcome->row, i), "width", (json_int_t)outcome->sizes[i].width, "height",
+                                              (json_int_t)outcome->sizes[i].height));
+    return list;
+}
+
+static json_t *timings_json(const pl_outcome *outcome)
+{
+    const pali_timings t = pali_answer_timings(outcome->answer);
+    return json_pack("{s:f, s:f, s:f}", "encode", outcome->encode, "prefill", t.prefill, "decode", t.decode);
+}
+
+static pali_status add_answer(json_t *line, const pl_outcome *outcome, bool timings, pali_error *err)
+{
+    char *const text = pali_answer_json(outcome->answer, err);
+    json_t *const answer = text ? json_loads(text, 0, NULL) : NULL;
+    pali_free(text);
+    int bad = !answer;
+    bad = bad || json_object_update(line, answer);
+    bad = bad || json_object_set_new(line, "prompt", json_string(outcome->row->prompt));
+    bad = bad || json_object_set_new(line, "images", images_json(outcome));
+    bad = bad || json_object_set_new(line, "prompt_tokens", json_integer((json_int_t)pali_answer_timings(outcome->answer).prompt_tokens));
+    if (timings)
+        bad = bad || json_object_set_new(line, "timings", timings_json(outcome));
+    json_decref(answer);
+    return bad ? pl_fail_memory(err, "line of a row", 0) : PALI_OK;
+}
+
+char *pl_batch_line(const pl_outcome *outcome, bool timings, pali_error *err)
+{
+    json_t *const line = json_object(), *const id = json_object_get(outcome->row->json, "id");
+    int bad = json_object_set_new(line, "row", json_integer((json_int_t)outcome->row->number));
+    if (id)
+        bad = bad || json_object_set(line, "id", id);
+    pali_status status = bad ? pl_fail_memory(err, "line of a row", 0) : PALI_OK;
+    if (status == PALI_OK && outcome->answer)
+        status = add_answer(line, outcome, timings, err);
+    else if (status == PALI_OK && json_object_set_new(line, "error", error_json(outcome->why)))
+        status = pl_fail_memory(err, "line of a row", 0);
+    char *const text = status == PALI_OK ? json_dumps(line, JSON_COMPACT | JSON_REAL_PRECISION(9)) : NULL;
+    if (status == PALI_OK && !text)
+        pl_fail_memory(err, "line of a row", 0);
+    json_decref(line);
+    return text;
+}
+
+pali_status pl_batch_line_check(const json_t *line, const pl_row *row, pali_error *err)
+{
+    const json_t *const number = json_object_get(line, "row"), *const id = json_object_get(line, "id"), *const wanted = json_object_get(row->json, "id");
+    if (!json_is_integer(number) || json_integer_value(number) != (json_int_t)row->number)
+        return pl_fail(err, PALI_USAGE, "found row %lld, expected row %zu; it is not as a batch left it", (long long)json_integer_value(number), row->number);
+    if ((id || wanted) && !json_equal(id, wanted))
+        return pl_fail(err, PALI_USAGE, "found row %zu with another id, expected that of the input; it is not as a batch left it", row->number);
+    return PALI_OK;
+}

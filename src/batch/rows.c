@@ -1,0 +1,185 @@
+/* JSONL rows: where the lines are, and one line as a question. */
+#include "batch/rows.h"
+
+#include "base/file.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Larger than any list of pictures; a limit so that a wrong path does not fill memory. */
+static const size_t most_bytes = (size_t)1 << 30;
+
+static bool is_blank(const char *text, size_t length)
+{
+    for (size_t i = 0; i < length; i++)
+        if (text[i] != ' ' && text[i] != '\t' && text[i] != '\r')
+            return false;
+    return true;
+}
+
+static pali_status add_line(pl_row_file *file, pl_row_line line, pali_error *err)
+{
+    const pali_status status = pl_grow(&file->lines, &file->capacity, file->count + 1, sizeof *file->lines, "rows", err);
+    if (status == PALI_OK)
+        file->lines[file->count++] = line;
+    return status;
+}
+
+static pali_status find_lines(pl_row_file *file, size_t shard, size_t shards, pali_error *err)
+{
+    pali_status status = PALI_OK;
+    for (size_t at = 0, number = 1; status == PALI_OK && at < file->size; number++) {
+        const char *const end = memchr(file->text + at, '\n', file->size - at);
+        const size_t length = end ? (size_t)(end - file->text) - at : file->size - at;
+        if (!is_blank(file->text + at, length) && file->all++ % shards == shard - 1)
+            status = add_line(file, (pl_row_line){.number = number, .start = at, .length = length}, err);
+        at += length + 1;
+    }
+    return status;
+}
+
+pali_status pl_row_file_open(pl_row_file *file, const char *path, size_t shard, size_t shards, pali_error *err)
+{
+    file->text = pl_file_read(path, most_bytes, &file->size, PALI_INPUT, err);
+    if (!file->text)
+        return pl_status_of(err, PALI_INPUT);
+    const char *const slash = strrchr(path, '/');
+    file->folder = pl_strndup(path, slash ? (size_t)(slash - path) + (slash == path) : 0, err);
+    if (!file->folder)
+        return PALI_MEMORY;
+    const pali_status status = find_lines(file, shards ? shard : 1, shards ? shards : 1, err);
+    if (status == PALI_OK && file->all == 0)
+        return pl_fail(err, PALI_INPUT, "%s: there are no rows", path);
+    return status;
+}
+
+void pl_row_file_close(pl_row_file *file)
+{
+    free(file->text);
+    free(file->folder);
+    free(file->lines);
+    *file = (pl_row_file){0};
+}
+
+static const char *type_name(const json_t *value)
+{
+    static const char *const names[] = {
+        [JSON_OBJECT] = "an object", [JSON_ARRAY] = "a list", [JSON_STRING] = "text", [JSON_INTEGER] = "a number",
+        [JSON_REAL] = "a number", [JSON_TRUE] = "true", [JSON_FALSE] = "false", [JSON_NULL] = "null",
+    };
+    return value ? names[json_typeof(value)] : "nothing";
+}
+
+static pali_status read_prompt(pl_row *row, const char *otherwise, pali_error *err)
+{
+    const json_t *value = json_object_get(row->json, "prompt");
+    if (!value)
+        value = json_object_get(row->json, "prefix"); /* as rows for pali eval have it */
+    if (value && !json_is_string(value))
+        return pl_fail(err, PALI_INPUT, "field 'prompt': found %s, expected text", type_name(value));
+    if (!value && !otherwise)
+        return pl_fail(err, PALI_INPUT, "field 'prompt': found nothing, expected text, or a prompt for all rows");
+    row->prompt = value ? json_string_value(value) : otherwise;
+    return PALI_OK;
+}
+
+/* A whole number of 1 to `most`, where the row has the field. */
+static pali_status read_count(const pl_row *row, const char *field, size_t most, size_t *count, pali_error *err)
+{
+    const json_t *const value = json_object_get(row->json, field);
+    if (!value)
+        return PALI_OK;
+    if (!json_is_integer(value) || json_integer_value(value) < 1 || (unsigned long long)json_integer_value(value) > most)
+        return pl_fail(err, PALI_INPUT, "field '%s': found %s, expected a whole number from 1 to %zu", field, json_is_integer(value) ? "another number" : type_name(value), most);
+    *count = (size_t)json_integer_value(value);
+    return PALI_OK;
+}
+
+/* Paths of pictures are relative to the file's folder. */
+static pali_status read_path(pl_row *row, const char *folder, const json_t *value, pali_error *err)
+{
+    const char *const name = json_string_value(value);
+    if (!name)
+        return pl_fail(err, PALI_INPUT, "field 'image': found %s in the list, expected paths", type_name(value));
+    if (!*name || strcmp(name, "-") == 0)
+        return pl_fail(err, PALI_INPUT, "field 'image': found '%s', expected the path of a picture", name);
+    char *const path = *folder && name[0] != '/' ? pl_path_join(folder, name, err) : pl_strdup(name, err);
+    if (!path)
+        return PALI_MEMORY;
+    row->paths[row->path_count++] = path;
+    return PALI_OK;
+}
+
+static pali_status read_paths(pl_row *row, const char *folder, pali_error *err)
+{
+    const json_t *const value = json_object_get(row->json, "image");
+    if (!json_is_string(value) && !json_is_array(value))
+        return pl_fail(err, PALI_INPUT, "field 'image': found %s, expected a path or a list of paths", type_name(value));
+    const size_t count = json_is_array(value) ? json_array_size(value) : 1;
+    if (count == 0)
+        return pl_fail(err, PALI_INPUT, "field 'image': found an empty list, expected at least one path");
+    if (count > PL_ROW_MOST_IMAGES && !row->frames)
+        return pl_fail(err, PALI_INPUT, "field 'image': found %zu paths, expected at most %d", count, PL_ROW_MOST_IMAGES);
+    row->paths = pl_new(count, sizeof *row->paths, "images of a row", err);
+    pali_status status = row->paths ? PALI_OK : PALI_MEMORY;
+    for (size_t i = 0; status == PALI_OK && i < count; i++)
+        status = read_path(row, folder, json_is_array(value) ? json_array_get(value, i) : value, err);
+    return status;
+}
+
+pali_status pl_row_read(const pl_row_file *file, size_t i, const pl_row_defaults *defaults, pl_row *row, pali_error *err)
+{
+    const pl_row_line line = file->lines[i];
+    *row = (pl_row){.number = line.number, .frames = defaults->frames, .stride = defaults->stride};
+    json_error_t error;
+    row->json = json_loadb(file->text + line.start, line.length, JSON_REJECT_DUPLICATES, &error);
+    if (!row->json)
+        return json_error_code(&error) == json_error_out_of_memory ? pl_fail_memory(err, "row", line.length)
+                                                                   : pl_fail(err, PALI_INPUT, "column %d: %s", error.column, error.text);
+    if (!json_is_object(row->json)) {
+        const pali_status status = pl_fail(err, PALI_INPUT, "found %s, expected an object", type_name(row->json));
+        json_decref(row->json);
+        row->json = NULL;
+        return status;
+    }
+    pali_status status = read_prompt(row, defaults->prompt, err);
+    if (status == PALI_OK)
+        status = read_count(row, "frames", PL_ROW_MOST_IMAGES, &row->frames, err);
+    if (status == PALI_OK)
+        status = read_count(row, "stride", 1000000, &row->stride, err);
+    if (status == PALI_OK)
+        status = read_paths(row, file->folder, err);
+    return status;
+}
+
+void pl_row_free(pl_row *row)
+{
+    for (size_t i = 0; i < row->path_count; i++)
+        free(row->paths[i]);
+    free(row->paths);
+    json_decref(row->json);
+    *row = (pl_row){0};
+}
+
+size_t pl_row_image_count(const pl_row *row)
+{
+    return row->frames ? row->frames : row->path_count;
+}
+
+size_t pl_row_path_of(const pl_row *row, size_t i)
+{
+    if (!row->frames)
+        return i;
+    const size_t stride = row->stride ? row->stride : 1, different = (row->path_count - 1) / stride + 1;
+    return i % different * stride;
+}
+
+bool pl_row_same_images(const pl_row *a, const pl_row *b)
+{
+    if (a->path_count != b->path_count || a->frames != b->frames || (a->frames && a->stride != b->stride))
+        return false;
+    for (size_t i = 0; i < a->path_count; i++)
+        if (strcmp(a->paths[i], b->paths[i]) != 0)
+            return false;
+    return true;
+}
