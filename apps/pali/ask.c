@@ -1,4 +1,5 @@
 /* One question: its answer on standard output, how it went on standard error. */
+#include "drawing.h"
 #include "interrupt.h"
 #include "say.h"
 #include "use.h"
@@ -117,7 +118,7 @@ pali_ask_options ask_options(const settings *given)
     };
 }
 
-int ask(const settings *given, pali_model *model, pali_session *session, const pictures *shown, bool encode, const char *prompt)
+int ask(const settings *given, pali_model *model, pali_session *session, const pictures *shown, bool encode, const char *prompt, const struct drawing *where)
 {
     pali_ask_options options = ask_options(given);
     options.on_text = print_piece;
@@ -135,6 +136,8 @@ int ask(const settings *given, pali_model *model, pali_session *session, const p
     else if (!given->json)
         putchar('\n');
     code = finish_output(code);
+    if (answer && !code)
+        code = drawing_write(given, where, shown, answer);
     if (answer && given->logprobs && !given->json)
         print_logprobs(model, answer);
     if (answer)

@@ -1,4 +1,5 @@
 /* pali chat: pictures given once, encoded once, then a prompt a line. */
+#include "drawing.h"
 #include "options.h"
 #include "say.h"
 #include "use.h"
@@ -13,6 +14,7 @@ typedef struct talk {
     pali_model *model;
     pali_session *session;
     pictures shown;
+    drawing where;
     bool to_person; /* a terminal on both ends: prompts are shown, Ctrl-C ends an answer only */
 } talk;
 
@@ -113,7 +115,7 @@ static int answer_line(talk *t, char *line, bool *done)
     else if (t->shown.count == 0)
         return fail(PALI_USAGE, "there is no image yet; /image FILE shows one");
     else
-        return ask(t->given, t->model, t->session, &t->shown, false, line);
+        return ask(t->given, t->model, t->session, &t->shown, false, line, &t->where);
     return 0;
 }
 
@@ -151,7 +153,9 @@ static int chat(const settings *given)
         if (strcmp(given->operands.items[i], "-") == 0)
             return fail_usage(&chat_command, "standard input holds the prompts and cannot be an image");
     talk t = {.given = given, .to_person = isatty(STDIN_FILENO) && isatty(STDERR_FILENO)};
-    int code = model_open(given, &t.model, &t.session);
+    int code = drawing_prepare(given, &chat_command, &t.shown, true, &t.where);
+    if (!code)
+        code = model_open(given, &t.model, &t.session);
     if (!code && given->operands.count)
         code = show(&t, given->operands.items, given->operands.count);
     if (!code && t.to_person)
@@ -171,9 +175,10 @@ const command chat_command = {
     .about = "Reads a prompt a line from standard input and answers each about the images,\n"
              "which are encoded once. /image FILE... changes them, /help tells more, /quit or\n"
              "end of input leaves. A prompt that fails does not end the chat; where the input\n"
-             "is no terminal, the first failure is the exit code.",
+             "is no terminal, the first failure is the exit code. --draw writes its file anew at\n"
+             "every answer with objects.",
     .examples = "  pali chat -m google/paligemma2-3b-mix-448 photo.jpg\n"
                 "  printf 'caption en\\nocr\\n' | pali chat --json receipt.png\n",
-    .options = (const option *const[]){model_options, answer_options, common_options, NULL},
+    .options = (const option *const[]){model_options, answer_options, drawing_options, common_options, NULL},
     .run = chat,
 };

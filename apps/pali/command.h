@@ -36,6 +36,8 @@ typedef struct settings {
     const char *choices_file, *by;
     text_list choice;
     bool no_eos;
+    /* its picture */
+    const char *draw, *mask_dir, *preview;
     /* looking and measuring */
     bool check, tensors, likelihood;
     uint64_t limit;

@@ -47,6 +47,12 @@ const option answer_options[] = {
     {0},
 };
 
+const option drawing_options[] = {
+    {"draw", 0, OPTION_TEXT, offsetof(settings, draw), "FILE", 0, 0, "draw the objects on the image: .png, .jpg, .webp"},
+    {"preview", 0, OPTION_CHOICE, offsetof(settings, preview), "auto|kitty|iterm2|sixel", 0, 0, "show them on the terminal"},
+    {0},
+};
+
 const option common_options[] = {
     {"help", 'h', OPTION_FLAG, offsetof(settings, help), NULL, 0, 0, "show this help"},
     {0},

@@ -1,4 +1,5 @@
 /* pali run: one answer about one or more pictures. */
+#include "drawing.h"
 #include "options.h"
 #include "say.h"
 #include "use.h"
@@ -13,16 +14,24 @@ static int run(const settings *given)
     pictures shown = {0};
     pali_model *model = NULL;
     pali_session *session = NULL;
+    drawing where;
     code = pictures_open(given, &run_command, operands->items, operands->count - 1, &shown);
+    if (!code)
+        code = drawing_prepare(given, &run_command, &shown, false, &where);
     if (!code)
         code = model_open(given, &model, &session);
     if (!code)
-        code = ask(given, model, session, &shown, true, prompt);
+        code = ask(given, model, session, &shown, true, prompt, &where);
     pali_session_free(session);
     pali_model_free(model);
     pictures_close(&shown);
     return code;
 }
+
+static const option run_options[] = {
+    {"mask-dir", 0, OPTION_TEXT, offsetof(settings, mask_dir), "DIR", 0, 0, "write each object's mask there as a PNG"},
+    {0},
+};
 
 const command run_command = {
     .name = "run",
@@ -32,7 +41,8 @@ const command run_command = {
              "comes. The last argument is the prompt. IMAGE is a JPEG, PNG, WebP or GIF file;\n"
              "- is standard input. The model is that of -m, else of PALI_MODEL, else nano.",
     .examples = "  pali run photo.jpg \"caption en\"\n"
-                "  pali run -m google/paligemma2-3b-mix-448 --json street.jpg \"detect car ; bus\"\n",
-    .options = (const option *const[]){model_options, answer_options, common_options, NULL},
+                "  pali run -m google/paligemma2-3b-mix-448 --json street.jpg \"detect car ; bus\"\n"
+                "  pali run street.jpg \"detect car ; bus\" --draw found.png\n",
+    .options = (const option *const[]){model_options, answer_options, drawing_options, run_options, common_options, NULL},
     .run = run,
 };

@@ -46,9 +46,11 @@ int model_open(const settings *given, pali_model **model, pali_session **session
 pali_ask_options ask_options(const settings *given);
 
 /*
- * Asks, streams the answer (or prints JSON), tells how it went, and returns
- * the exit code. `encode` is false where the session has the pictures already.
+ * Asks, streams the answer (or prints JSON), draws it, tells how it went, and
+ * returns the exit code. `encode` is false where the session has the pictures
+ * already.
  */
-int ask(const settings *given, pali_model *model, pali_session *session, const pictures *shown, bool encode, const char *prompt);
+struct drawing;
+int ask(const settings *given, pali_model *model, pali_session *session, const pictures *shown, bool encode, const char *prompt, const struct drawing *where);
 
 #endif
