@@ -492,6 +492,7 @@ char *pali_model_find(const char *name, pali_error *err);
 }
 #endif
 
+#include <pali/embed.h>
 #include <pali/mask.h>
 
 #endif

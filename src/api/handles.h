@@ -60,6 +60,11 @@ pali_model *pl_model_open(const char *root, const char *name, const pali_model_o
 /* A mask's handle, which takes over the pixels, also on failure. */
 pali_mask *pl_mask_wrap(pl_mask pixels, pali_error *err);
 
+enum { PL_MOST_IMAGES = 256 /* of one question */ };
+
+/* The pictures behind `count` handles into pixels, borrowed; PALI_USAGE unless there are 1 to PL_MOST_IMAGES. */
+pali_status pl_take_images(const char *call, pali_image *const *images, size_t count, const pl_image *pixels[PL_MOST_IMAGES], pali_error *err);
+
 /* PALI_USAGE "call: name is NULL" when any pointer of the list is. */
 pali_status pl_need(const void *pointer, const char *call, const char *name, pali_error *err);
 

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_IMAGES = 256, MOST_SESSIONS = 4096 };
+enum { MOST_SESSIONS = 4096 };
 
 pali_session *pali_session_new(pali_model *model, const pali_session_options *options, pali_error *err)
 {
@@ -29,19 +29,25 @@ void pali_session_free(pali_session *session)
     free(session);
 }
 
-pali_status pali_session_set_images(pali_session *session, pali_image *const *images, size_t count, pali_error *err)
+pali_status pl_take_images(const char *call, pali_image *const *images, size_t count, const pl_image *pixels[PL_MOST_IMAGES], pali_error *err)
 {
-    pali_status status = pl_need(session, "pali_session_set_images", "session", err);
-    if (status == PALI_OK)
-        status = pl_need(images, "pali_session_set_images", "images", err);
-    if (status == PALI_OK && (count == 0 || count > MOST_IMAGES))
-        status = pl_fail(err, PALI_USAGE, "pali_session_set_images: found %zu pictures, expected 1 to %d", count, MOST_IMAGES);
-    const pl_image *pixels[MOST_IMAGES];
+    pali_status status = pl_need(images, call, "images", err);
+    if (status == PALI_OK && (count == 0 || count > PL_MOST_IMAGES))
+        status = pl_fail(err, PALI_USAGE, "%s: found %zu pictures, expected 1 to %d", call, count, PL_MOST_IMAGES);
     for (size_t i = 0; status == PALI_OK && i < count; i++) {
-        status = pl_need(images[i], "pali_session_set_images", "a picture", err);
+        status = pl_need(images[i], call, "a picture", err);
         if (status == PALI_OK)
             pixels[i] = &images[i]->pixels;
     }
+    return status;
+}
+
+pali_status pali_session_set_images(pali_session *session, pali_image *const *images, size_t count, pali_error *err)
+{
+    const pl_image *pixels[PL_MOST_IMAGES];
+    pali_status status = pl_need(session, "pali_session_set_images", "session", err);
+    if (status == PALI_OK)
+        status = pl_take_images("pali_session_set_images", images, count, pixels, err);
     return status == PALI_OK ? pl_timeline_set_images(&session->timeline, pixels, count, err) : status;
 }
 

@@ -1,6 +1,7 @@
-/* Zip records (PKWARE's APPNOTE 6.3, §4.3) and .npy 1.0 headers. */
+/* Zip records (PKWARE's APPNOTE 6.3, §4.3). */
 #include "formats/npz_write.h"
 
+#include "formats/npy_write.h"
 #include "formats/tensor_build.h"
 
 #include <stdio.h>
@@ -14,8 +15,6 @@ enum {
     VERSION = 20,
     VERSION64 = 45,
     DATE = 0x21,           /* 1 January 1980: the archive depends on its contents only */
-    NPY_BEGIN = 10,        /* mark, version, length of the header */
-    DATA_ALIGNMENT = 64,
 };
 static const uint32_t FULL32 = UINT32_MAX;
 
@@ -70,27 +69,9 @@ pali_status pl_npz_create(pl_npz_writer *w, const char *path, pali_error *err)
     return pl_output_open(&w->out, path, err);
 }
 
-/* The header's dictionary, filled up with spaces so that `before + header` is aligned; returns its length with all. */
-static size_t npy_header(char *text, size_t capacity, uint64_t before, pl_dtype dtype, const size_t *shape, size_t rank)
-{
-    const char *descr = dtype == PL_BF16 ? "|V2" : dtype == PL_F16 ? "<f2" : "<f4";
-    size_t used = (size_t)snprintf(text + NPY_BEGIN, capacity - NPY_BEGIN, "{'descr': '%s', 'fortran_order': False, 'shape': (", descr) + NPY_BEGIN;
-    for (size_t i = 0; i < rank; i++)
-        used += (size_t)snprintf(text + used, capacity - used, i ? " %zu," : "%zu,", shape[i]);
-    used -= rank > 1; /* (3,) but (3, 4) */
-    used += (size_t)snprintf(text + used, capacity - used, "), }");
-    while ((before + used + 1) % DATA_ALIGNMENT)
-        text[used++] = ' ';
-    text[used++] = '\n';
-    const uint16_t length = (uint16_t)(used - NPY_BEGIN);
-    memcpy(text, "\x93NUMPY\1\0", 8);
-    memcpy(text + 8, &length, sizeof length);
-    return used;
-}
-
 pali_status pl_npz_begin(pl_npz_writer *w, const char *name, pl_dtype dtype, const size_t *shape, size_t rank, pali_error *err)
 {
-    char header[512];
+    char header[PL_NPY_WRITE_HEADER];
     size_t bytes = 0;
     if ((dtype != PL_F32 && dtype != PL_F16 && dtype != PL_BF16) || !pl_shape_bytes(dtype, shape, rank, &bytes))
         return pl_fail(err, PALI_MODEL, "array %s: found type %s, expected f32, f16 or bf16", name, pl_dtype_name(dtype));
@@ -98,7 +79,7 @@ pali_status pl_npz_begin(pl_npz_writer *w, const char *name, pl_dtype dtype, con
     w->begin = w->out.size;
     const bool large = bytes >= FULL32 - sizeof header;
     const size_t extra = large ? EXTRA64_BYTES : 0, before = LOCAL_BYTES + strlen(w->name) + extra;
-    const size_t header_bytes = npy_header(header, sizeof header, w->begin + before, dtype, shape, rank);
+    const size_t header_bytes = pl_npy_header(header, w->begin + before, dtype, shape, rank);
     w->size = header_bytes + bytes;
     w->crc = 0;
     record r = {.used = 0};

@@ -29,11 +29,35 @@ static pali_status put_tensor(pl_buffer *json, const pl_saved_tensor *t, size_t 
     return status == PALI_OK ? pl_buffer_printf(json, err, "],\"data_offsets\":[%zu,%zu]}", begin, begin + t->bytes) : status;
 }
 
-pali_status pl_safetensors_head(const pl_saved_tensor *const *tensors, size_t count, pl_buffer *head, pali_error *err)
+/* The value as a JSON string, a character at a time. */
+static pali_status put_string(pl_buffer *json, const char *text, pali_error *err)
+{
+    const size_t length = strlen(text);
+    pali_status status = pl_buffer_append(json, "\"", 1, err);
+    for (size_t i = 0, bytes; status == PALI_OK && i < length; i += bytes) {
+        uint32_t code;
+        bool valid;
+        bytes = pl_utf8_read(text + i, length - i, &code, &valid);
+        if (code < 0x20 || code == '"' || code == '\\' || !valid)
+            status = pl_buffer_printf(json, err, "\\u%04x", (unsigned)code);
+        else
+            status = pl_buffer_append(json, text + i, bytes, err);
+    }
+    return status == PALI_OK ? pl_buffer_append(json, "\"", 1, err) : status;
+}
+
+pali_status pl_safetensors_head(const pl_saved_tensor *const *tensors, size_t count, const pl_saved_note *notes, size_t note_count, pl_buffer *head, pali_error *err)
 {
     pl_buffer json = {0};
     size_t begin = 0;
-    pali_status status = pl_buffer_printf(&json, err, "{\"__metadata__\":{\"format\":\"pt\"}");
+    pali_status status = pl_buffer_printf(&json, err, "{\"__metadata__\":{\"format\":\"pt\"");
+    for (size_t i = 0; status == PALI_OK && i < note_count; i++) {
+        status = pl_buffer_printf(&json, err, ",\"%s\":", notes[i].key);
+        if (status == PALI_OK)
+            status = put_string(&json, notes[i].value, err);
+    }
+    if (status == PALI_OK)
+        status = pl_buffer_append(&json, "}", 1, err);
     for (size_t i = 0; status == PALI_OK && i < count; i++) {
         status = put_tensor(&json, tensors[i], begin, err);
         begin += tensors[i]->bytes;

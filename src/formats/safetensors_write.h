@@ -17,7 +17,15 @@ typedef struct pl_saved_tensor {
 /* Which of two stands first: negative, 0 or positive. */
 int pl_safetensors_order(const pl_saved_tensor *a, const pl_saved_tensor *b);
 
-/* Appends the head of a file with these tensors, in this order; their data follow without gaps. */
-pali_status pl_safetensors_head(const pl_saved_tensor *const *tensors, size_t count, pl_buffer *head, pali_error *err);
+/* An entry of __metadata__; the value becomes a JSON string, whose bytes that are no UTF-8 become U+FFFD. */
+typedef struct pl_saved_note {
+    const char *key, *value;
+} pl_saved_note;
+
+/*
+ * Appends the head of a file with these tensors, in this order; their data
+ * follow without gaps. `notes` [note_count] stand behind "format": "pt".
+ */
+pali_status pl_safetensors_head(const pl_saved_tensor *const *tensors, size_t count, const pl_saved_note *notes, size_t note_count, pl_buffer *head, pali_error *err);
 
 #endif

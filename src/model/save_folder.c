@@ -100,7 +100,7 @@ static pali_status write_data(folder *f, pl_output *out, const entry *entries, s
     pl_buffer head = {0};
     for (size_t i = 0; tensors && i < count; i++)
         tensors[i] = &entries[i].tensor;
-    pali_status status = tensors ? pl_safetensors_head(tensors, count, &head, err) : PALI_MEMORY;
+    pali_status status = tensors ? pl_safetensors_head(tensors, count, NULL, 0, &head, err) : PALI_MEMORY;
     if (status == PALI_OK)
         status = pl_output_write(out, head.data, head.length, err);
     for (size_t i = 0; status == PALI_OK && i < count; i++)

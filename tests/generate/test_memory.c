@@ -1,7 +1,8 @@
-/* Every allocation of searches and scores fails once, on a model that is open. */
+/* Every allocation of searches, scores and embeddings fails once, on a model that is open. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -66,6 +67,31 @@ static void test_score(void **state)
     exhaust("score", score, *state, PALI_OK);
 }
 
+static pali_status embed(const void *context, pali_error *err)
+{
+    const fixture *f = context;
+    static const int32_t layers[] = {0, -1};
+    static const char *const paths[] = {"/tmp/pali-embed-memory.npz", "/tmp/pali-embed-memory.safetensors"};
+    pali_session *session = pali_session_new(f->model, NULL, err);
+    const pali_embed_options options = {.what = PALI_EMBED_HIDDEN, .layers = layers, .layer_count = 2};
+    pali_embedding *one = session ? pali_embed(session, &f->image, 1, "caption en", &options, err) : NULL;
+    pali_embedding *two = one ? pali_embed(session, &f->image, 1, "caption en", &options, err) : NULL;
+    pali_status status = two ? pali_embedding_append(one, two, err) : err->status;
+    for (size_t i = 0; i < 2 && status == PALI_OK; i++) {
+        status = pali_embedding_save(one, paths[i], "f16", err);
+        unlink(paths[i]);
+    }
+    pali_embedding_free(one);
+    pali_embedding_free(two);
+    pali_session_free(session);
+    return status;
+}
+
+static void test_embed(void **state)
+{
+    exhaust("embed", embed, *state, PALI_OK);
+}
+
 static void test_search(void **state)
 {
     exhaust("search", search, *state, PALI_OK);
@@ -73,6 +99,6 @@ static void test_search(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_search), cmocka_unit_test(test_score)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_search), cmocka_unit_test(test_score), cmocka_unit_test(test_embed)};
     return cmocka_run_group_tests_name("generate: memory", tests, open_tiny, close_tiny);
 }

@@ -406,7 +406,7 @@ static void make_large(const char *folder)
         bytes += tensors[i].bytes;
         list[i] = &tensors[i];
     }
-    expect_ok(pl_safetensors_head(list, count, &head, &err), &err);
+    expect_ok(pl_safetensors_head(list, count, NULL, 0, &head, &err), &err);
     pl_tensor_file_close(tiny);
     assert_int_equal(mkdir(folder, 0777), 0);
     snprintf(path, sizeof path, "%s/model.safetensors", folder);
