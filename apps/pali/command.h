@@ -53,6 +53,10 @@ typedef struct settings {
     /* converting */
     const char *to, *vision_type, *language_type, *embedding_type, *head_type, *layout;
     bool merge, force;
+    /* masks */
+    const char *codec, *rle, *box, *size, *image, *out, *way;
+    text_list polygon;
+    bool outline;
     /* every command */
     bool json, quiet, help;
     text_list operands;
@@ -88,7 +92,7 @@ typedef struct command {
     int (*run)(const settings *given);
 } command;
 
-extern const command run_command, chat_command, score_command, batch_command, inspect_command, eval_command, convert_command, bench_command, help_command, version_command;
+extern const command run_command, chat_command, score_command, batch_command, inspect_command, eval_command, convert_command, mask_command, bench_command, help_command, version_command;
 
 /* The commands in the order of the help; NULL after the last. */
 extern const command *const commands[];

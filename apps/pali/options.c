@@ -243,7 +243,8 @@ int options_parse(const command *of, int argc, char **argv, settings *given)
     given->operands.items = calloc((size_t)argc + 1, sizeof *given->operands.items);
     given->lora.items = calloc((size_t)argc + 1, sizeof *given->lora.items);
     given->choice.items = calloc((size_t)argc + 1, sizeof *given->choice.items);
-    if (!given->operands.items || !given->lora.items || !given->choice.items)
+    given->polygon.items = calloc((size_t)argc + 1, sizeof *given->polygon.items);
+    if (!given->operands.items || !given->lora.items || !given->choice.items || !given->polygon.items)
         return fail(PALI_MEMORY, "out of memory");
     bool ended = false;
     for (int i = 0; i < argc; i++) {
@@ -266,6 +267,7 @@ void options_free(settings *given)
     free(given->operands.items);
     free(given->lora.items);
     free(given->choice.items);
+    free(given->polygon.items);
     free_words(&given->labels);
     free_words(&given->choices);
 }
