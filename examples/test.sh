@@ -1,0 +1,44 @@
+#!/bin/sh
+# test.sh BUILD/examples: runs the examples with nano and looks at what they print and write.
+set -eu
+cd "$(dirname "$0")/.."
+built=$1
+pictures=models/nano/pictures
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+fail() {
+    echo "FAILED: $1" >&2
+    exit 1
+}
+
+# detect: boxes as numbers, and the picture.
+"$built/detect" models/nano $pictures/detect-1.jpg 'green ring ; purple ring' "$work/found.png" >"$work/out"
+[ "$(grep -cE '^(green|purple) ring: x [0-9]+ to [0-9]+, y [0-9]+ to [0-9]+$' "$work/out")" = 2 ] || fail "detect printed: $(cat "$work/out")"
+"$built/caption" models/nano "$work/found.png" >/dev/null 2>&1 || fail 'the drawn picture cannot be read'
+
+# batch: every picture's answer, the same as alone; more pictures than sessions, and fewer.
+for list in "$pictures/caption-1.png" "$(echo $pictures/*.jpg $pictures/*.png)"; do
+    # shellcheck disable=SC2086 # one word a picture
+    set -- $list
+    "$built/batch" models/nano 'caption en' "$@" | sort >"$work/together"
+    for picture; do
+        echo "$picture: $("$built/caption" models/nano "$picture" 'caption en' 2>/dev/null)"
+    done | sort >"$work/alone"
+    cmp -s "$work/together" "$work/alone" || fail "batch and caption differ: $(diff "$work/together" "$work/alone")"
+    [ "$(wc -l <"$work/alone")" -eq $# ] || fail 'an answer is missing'
+done
+
+# Errors are one line and the exit code of their kind; without arguments the usage.
+for example in caption detect batch; do
+    code=0
+    "$built/$example" >/dev/null 2>"$work/err" || code=$?
+    [ $code = 2 ] || fail "$example without arguments: exit code $code"
+    code=0
+    "$built/$example" models/nano /nowhere.jpg /nowhere.jpg /nowhere.jpg >/dev/null 2>"$work/err" || code=$?
+    [ $code = 4 ] || fail "$example without a picture: exit code $code"
+    grep -q "^$example: /nowhere.jpg: " "$work/err" || fail "$example said: $(cat "$work/err")"
+done
+code=0
+"$built/detect" models/nano $pictures/detect-1.jpg ring "$work/found.gif" >/dev/null 2>"$work/err" || code=$?
+[ $code = 2 ] || fail "detect into a .gif: exit code $code"
