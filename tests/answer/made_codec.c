@@ -101,7 +101,7 @@ char *made_file(const made_array *arrays, size_t count, size_t *size)
         list[kept++] = t;
     }
     pl_buffer file = {0};
-    assert_int_equal(pl_safetensors_head(list, kept, &file, NULL), PALI_OK);
+    assert_int_equal(pl_safetensors_head(list, kept, NULL, 0, &file, NULL), PALI_OK);
     for (size_t i = 0; i < kept; i++)
         assert_int_equal(pl_buffer_append(&file, used[i]->values, list[i]->bytes, NULL), PALI_OK);
     *size = file.length;
