@@ -36,6 +36,9 @@ typedef struct settings {
     const char *choices_file, *by;
     text_list choice;
     bool no_eos;
+    /* embedding */
+    const char *what, *layers, *dtype;
+    bool pool, normalise, together;
     /* its picture */
     const char *draw, *mask_dir, *preview;
     /* looking and measuring */
@@ -92,7 +95,7 @@ typedef struct command {
     int (*run)(const settings *given);
 } command;
 
-extern const command run_command, chat_command, score_command, batch_command, inspect_command, eval_command, convert_command, mask_command, bench_command, help_command, version_command;
+extern const command run_command, chat_command, score_command, embed_command, batch_command, inspect_command, eval_command, convert_command, mask_command, bench_command, help_command, version_command;
 
 /* The commands in the order of the help; NULL after the last. */
 extern const command *const commands[];

@@ -8,10 +8,10 @@
 #include <string.h>
 #include <sys/stat.h>
 
-static bool is_file(const char *path)
+bool is_picture(const char *path)
 {
     struct stat info;
-    return stat(path, &info) == 0 && !S_ISDIR(info.st_mode);
+    return strcmp(path, "-") == 0 || (stat(path, &info) == 0 && !S_ISDIR(info.st_mode));
 }
 
 int question_check(const command *of, const text_list *operands)
@@ -21,7 +21,7 @@ int question_check(const command *of, const text_list *operands)
     const char *const last = operands->items[operands->count - 1];
     if (strcmp(last, "-") == 0)
         return fail_usage(of, "the last argument is - (an image on standard input), so the prompt after it is missing");
-    if (is_file(last))
+    if (is_picture(last))
         return fail_usage(of, "'%s' is a file, so the prompt after it is missing, for example \"caption en\"", last);
     if (operands->count == 1)
         return fail_usage(of, "'%s' is no file; an image must come before the prompt", last);

@@ -17,6 +17,9 @@ typedef struct pictures {
     size_t count;
 } pictures;
 
+/* Is there a file of that name, or is it -? What is not is a prompt. */
+bool is_picture(const char *path);
+
 /* Looks whether operands are images and, last, a prompt. Returns 0, or the exit code after saying what is missing. */
 int question_check(const command *of, const text_list *operands);
 
