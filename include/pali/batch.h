@@ -17,7 +17,7 @@ typedef struct pali_batch_options {
     const pali_ask_options *ask; /* how each answer is made, on_text apart; the number of a row is added to the seed. NULL: defaults */
     const char *prompt;          /* of rows that have none; NULL: each must have one */
     size_t frames, stride;       /* of rows that do not say, as for pali_image_open_clip; 0: pictures, no clip */
-    size_t batch;                /* rows answered together; 0: 8. At most 4096 */
+    size_t batch;                /* rows answered together; 0: 8, or fewer where memory is short. At most 4096 */
     size_t decoders;             /* threads that decode pictures ahead; 0: by the threads of the model */
     size_t shard, shards;        /* the shard-th, from 1, of so many parts of the rows; 0: all of them */
     bool timings;                /* also how long each row took; such lines differ from run to run */

@@ -170,6 +170,12 @@ typedef struct pali_model_info {
 pali_status pali_model_describe(const pali_model *model, pali_model_info *info, pali_error *err);
 
 /*
+ * Memory, in bytes, that a session takes for a question about `images` pictures
+ * with a prompt and an answer of so many tokens. 0 for a NULL model.
+ */
+uint64_t pali_model_question_bytes(const pali_model *model, size_t images, size_t prompt_tokens, size_t answer_tokens);
+
+/*
  * Text to token ids as the model's tokenizer does it; *ids is new, freed with
  * pali_free. Control tokens in the text stay ordinary text.
  */

@@ -180,6 +180,11 @@ void pali_model_free(pali_model *model)
     free(model);
 }
 
+uint64_t pali_model_question_bytes(const pali_model *model, size_t images, size_t prompt_tokens, size_t answer_tokens)
+{
+    return model ? pl_question_bytes(&model->engine, images, prompt_tokens, answer_tokens) : 0;
+}
+
 pali_status pali_model_describe(const pali_model *model, pali_model_info *info, pali_error *err)
 {
     pali_status status = pl_need(model, "pali_model_describe", "model", err);

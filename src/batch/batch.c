@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/machine.h"
 #include "base/text.h"
 #include "batch/line.h"
 #include "batch/output.h"
@@ -201,12 +202,24 @@ static size_t decoders_for(const pali_model *model)
     return pl_max(1, pl_min(info.threads / 4, MOST_DECODERS));
 }
 
+/* Eight, or so many as fit in half the memory that is left, if these are fewer. */
+static size_t batch_for(const pali_model *model, const pali_batch_options *o, const pali_ask_options *ask)
+{
+    enum { PROMPT_TOKENS = 64, ANSWER_TOKENS = 256 };
+    pl_memory_limit limit;
+    pl_memory_limit_read("", &limit);
+    const size_t answers = pl_max(1, pl_max(ask->beams, ask->best_of));
+    const uint64_t bytes = pali_model_question_bytes(model, pl_max(1, o->frames), PROMPT_TOKENS, answers * (ask->max_tokens ? ask->max_tokens : ANSWER_TOKENS));
+    const uint64_t fit = limit.left / 2 / (bytes ? bytes : 1);
+    return fit < 1 ? 1 : fit < DEFAULT_BATCH ? (size_t)fit : DEFAULT_BATCH;
+}
+
 static pali_status run(batch *b, pali_model *model, const pali_ask_options *ask, pali_error *err)
 {
     const pl_rows_job job = {
         .first = b->output.lines,
         .count = b->rows.count,
-        .batch = b->options->batch ? b->options->batch : DEFAULT_BATCH,
+        .batch = b->options->batch ? b->options->batch : batch_for(model, b->options, ask),
         .decoders = b->options->decoders ? b->options->decoders : decoders_for(model),
         .ask = *ask,
         .read = read_row,

@@ -25,13 +25,15 @@ static pali_status add_line(pl_row_file *file, pl_row_line line, pali_error *err
     return status;
 }
 
-static pali_status find_lines(pl_row_file *file, size_t shard, size_t shards, pali_error *err)
+pali_status pl_row_file_take(pl_row_file *file, char *text, size_t size, size_t shard, size_t shards, pali_error *err)
 {
+    file->text = text;
+    file->size = size;
     pali_status status = PALI_OK;
-    for (size_t at = 0, number = 1; status == PALI_OK && at < file->size; number++) {
-        const char *const end = memchr(file->text + at, '\n', file->size - at);
-        const size_t length = end ? (size_t)(end - file->text) - at : file->size - at;
-        if (!is_blank(file->text + at, length) && file->all++ % shards == shard - 1)
+    for (size_t at = 0, number = 1; status == PALI_OK && at < size; number++) {
+        const char *const end = memchr(text + at, '\n', size - at);
+        const size_t length = end ? (size_t)(end - text) - at : size - at;
+        if (!is_blank(text + at, length) && file->all++ % shards == shard - 1)
             status = add_line(file, (pl_row_line){.number = number, .start = at, .length = length}, err);
         at += length + 1;
     }
@@ -40,16 +42,16 @@ static pali_status find_lines(pl_row_file *file, size_t shard, size_t shards, pa
 
 pali_status pl_row_file_open(pl_row_file *file, const char *path, size_t shard, size_t shards, pali_error *err)
 {
-    file->text = pl_file_read(path, most_bytes, &file->size, PALI_INPUT, err);
-    if (!file->text)
+    size_t size;
+    char *const text = pl_file_read(path, most_bytes, &size, PALI_INPUT, err);
+    if (!text)
         return pl_status_of(err, PALI_INPUT);
-    const char *const slash = strrchr(path, '/');
-    file->folder = pl_strndup(path, slash ? (size_t)(slash - path) + (slash == path) : 0, err);
-    if (!file->folder)
-        return PALI_MEMORY;
-    const pali_status status = find_lines(file, shards ? shard : 1, shards ? shards : 1, err);
+    pali_status status = pl_row_file_take(file, text, size, shards ? shard : 1, shards ? shards : 1, err);
     if (status == PALI_OK && file->all == 0)
-        return pl_fail(err, PALI_INPUT, "%s: there are no rows", path);
+        status = pl_fail(err, PALI_INPUT, "%s: there are no rows", path);
+    const char *const slash = strrchr(path, '/');
+    if (status == PALI_OK && !(file->folder = pl_strndup(path, slash ? (size_t)(slash - path) + (slash == path) : 0, err)))
+        status = PALI_MEMORY;
     return status;
 }
 
@@ -103,7 +105,7 @@ static pali_status read_path(pl_row *row, const char *folder, const json_t *valu
         return pl_fail(err, PALI_INPUT, "field 'image': found %s in the list, expected paths", type_name(value));
     if (!*name || strcmp(name, "-") == 0)
         return pl_fail(err, PALI_INPUT, "field 'image': found '%s', expected the path of a picture", name);
-    char *const path = *folder && name[0] != '/' ? pl_path_join(folder, name, err) : pl_strdup(name, err);
+    char *const path = folder && *folder && name[0] != '/' ? pl_path_join(folder, name, err) : pl_strdup(name, err);
     if (!path)
         return PALI_MEMORY;
     row->paths[row->path_count++] = path;

@@ -50,6 +50,9 @@ typedef struct pl_row_file {
 pali_status pl_row_file_open(pl_row_file *file, const char *path, size_t shard, size_t shards, pali_error *err);
 void pl_row_file_close(pl_row_file *file);
 
+/* The same from text in memory, which becomes the file's; file->folder is not set. */
+pali_status pl_row_file_take(pl_row_file *file, char *text, size_t size, size_t shard, size_t shards, pali_error *err);
+
 /*
  * Row i. On PALI_INPUT (no JSON, a field that is missing or wrong) row->number
  * is set, and row->json where the line is an object. Release with pl_row_free

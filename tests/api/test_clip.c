@@ -151,8 +151,18 @@ static void test_shared_images(void **state)
     pali_image_free(other);
 }
 
+/* What a question takes grows with what it holds; nothing is known of no model. */
+static void test_question_bytes(void **state)
+{
+    fixture *f = *state;
+    const uint64_t one = pali_model_question_bytes(f->model, 1, 16, 16);
+    assert_true(one > 0 && pali_model_question_bytes(f->model, 2, 16, 16) > one && pali_model_question_bytes(f->model, 1, 16, 160) > one);
+    assert_true(pali_model_question_bytes(NULL, 1, 16, 16) == 0);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_clips), cmocka_unit_test(test_clip_answers), cmocka_unit_test(test_shared_images)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_clips), cmocka_unit_test(test_clip_answers), cmocka_unit_test(test_shared_images),
+                                       cmocka_unit_test(test_question_bytes)};
     return cmocka_run_group_tests_name("clip", tests, open_tiny, close_tiny);
 }

@@ -23,6 +23,14 @@ run batch -q -m "$model" -n 24 -b 1 "$work/rows.jsonl" "$work/clean.jsonl"
 bytes=$(wc -c <"$work/clean.jsonl")
 expect_equal 'lines of the clean run' "$(wc -l <"$work/clean.jsonl")" "$((rows))"
 
+# Thirty-two at a time, and three shards put together: the same.
+run batch -q -m "$model" -n 24 -b 32 "$work/rows.jsonl" "$work/wide.jsonl"
+cmp "$work/clean.jsonl" "$work/wide.jsonl" >"$work/out" 2>&1 || failed 'batches of 32 differ from batches of one'
+for i in 1 2 3; do
+    run batch -q -m "$model" -n 24 --shard $i/3 "$work/rows.jsonl" "$work/part-$i.jsonl"
+done
+sort -t: -k2n "$work"/part-?.jsonl | cmp "$work/clean.jsonl" - >"$work/out" 2>&1 || failed 'three shards put together differ from the whole'
+
 # The moments: when the output has grown to a random size, or some steps of 10 ms later.
 seed=${PALI_TEST_SEED:-$(date +%s)}
 about="pali batch killed, PALI_TEST_SEED=$seed"
