@@ -129,6 +129,7 @@ typedef struct pali_model_options {
     bool pin;                    /* hold each thread that the model starts on a core of its own */
     pali_note_fn *note;          /* NULL: none */
     void *note_context;
+    const char *codec;           /* the mask codec: vae-oid.npz, or a model that has one; NULL: the model's own, beside the weights or in the GGUF */
 } pali_model_options;
 
 /*

@@ -31,8 +31,26 @@ static pali_status add_objects(pali_answer *answer, const pl_timeline *t, pali_e
     return pl_objects_parse(&source, &answer->objects, err);
 }
 
-pali_answer *pl_answer_of(const pl_timeline *t, pali_error *err)
+/* The masks of objects that have codes, as large as the picture. */
+static pali_status add_masks(pali_answer *answer, const pali_codec *codec, const pl_features *features, pali_error *err)
 {
+    for (size_t i = 0; i < answer->objects.count; i++) {
+        pali_object *const o = &answer->objects.items[i];
+        if (!o->has_codes || o->problem)
+            continue;
+        pali_mask_tokens tokens;
+        memcpy(tokens.bins, o->bins, sizeof tokens.bins);
+        memcpy(tokens.codes, o->codes, sizeof tokens.codes);
+        o->mask = pali_codec_decode(codec, &tokens, features->width, features->height, PALI_PASTE_EVALUATOR, err);
+        if (!o->mask)
+            return pl_status_of(err, PALI_MEMORY);
+    }
+    return PALI_OK;
+}
+
+pali_answer *pl_answer_of(const pali_session *session, pali_error *err)
+{
+    const pl_timeline *const t = &session->timeline;
     static const pali_finish endings[] = {
         [PL_ENDING_NONE] = PALI_FINISH_NONE, [PL_ENDING_EOS] = PALI_FINISH_EOS, [PL_ENDING_LENGTH] = PALI_FINISH_LENGTH, [PL_ENDING_CANCELLED] = PALI_FINISH_CANCELLED, [PL_ENDING_FAILED] = PALI_FINISH_FAILED};
     pali_answer *answer = pl_new(1, sizeof *answer, "answer", err);
@@ -46,7 +64,10 @@ pali_answer *pl_answer_of(const pl_timeline *t, pali_error *err)
     answer->finish = endings[t->ending];
     answer->timings = (pali_timings){.preprocess = t->clock.preprocess, .encode = t->clock.encode, .prefill = t->clock.prefill, .decode = t->clock.decode,
                                      .prompt_tokens = t->clock.prompt_tokens, .decoded_tokens = t->clock.decoded_tokens};
-    if (answer->text && answer->tokens && (answer->logprobs || !t->question.logprobs) && add_objects(answer, t, err) == PALI_OK)
+    pali_status status = answer->text && answer->tokens && (answer->logprobs || !t->question.logprobs) ? add_objects(answer, t, err) : PALI_MEMORY;
+    if (status == PALI_OK && session->model->codec)
+        status = add_masks(answer, session->model->codec, t->features, err);
+    if (status == PALI_OK)
         return answer;
     pali_answer_free(answer);
     return NULL;
@@ -107,6 +128,8 @@ void pali_answer_free(pali_answer *answer)
 {
     if (!answer)
         return;
+    for (size_t i = 0; i < answer->objects.count; i++)
+        pali_mask_free((pali_mask *)answer->objects.items[i].mask);
     pl_objects_free(&answer->objects);
     free(answer->text);
     free(answer->tokens);

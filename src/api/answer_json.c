@@ -26,24 +26,42 @@ static json_t *codes_json(const pali_object *object)
     return codes;
 }
 
-static json_t *object_json(const pali_object *o)
+/* COCO's run lengths as its results have them. */
+static json_t *mask_json(const pali_mask *mask, pali_error *err)
 {
+    char *const counts = pali_mask_rle(mask, err);
+    json_t *const object = counts ? json_pack("{s:[I,I], s:s}", "size", (json_int_t)pali_mask_height(mask), (json_int_t)pali_mask_width(mask), "counts", counts) : NULL;
+    pali_free(counts);
+    return object;
+}
+
+/* NULL when memory is short. */
+static json_t *object_json(const pali_object *o, pali_error *err)
+{
+    json_t *const mask = o->mask ? mask_json(o->mask, err) : NULL;
+    if (o->mask && !mask)
+        return NULL;
     json_t *const object = json_pack("{s:s, s:o, s:o, s:[i,i,i,i]}", "label", o->label, "box", box_json(&o->pixels), "box_normalized", box_json(&o->box),
                                      "bins", o->bins[0], o->bins[1], o->bins[2], o->bins[3]);
     if (!isnan(o->confidence))
         json_object_set_new(object, "confidence", json_real(o->confidence));
     if (o->has_codes)
         json_object_set_new(object, "mask_codes", codes_json(o));
+    if (mask)
+        json_object_set_new(object, "mask", mask);
     if (o->problem)
         json_object_set_new(object, "problem", json_string(o->problem));
     return object;
 }
 
-static json_t *objects_json(const pali_answer *answer)
+static json_t *objects_json(const pali_answer *answer, pali_error *err)
 {
     json_t *const list = json_array();
     for (size_t i = 0; i < answer->objects.count; i++)
-        json_array_append_new(list, object_json(&answer->objects.items[i]));
+        if (json_array_append_new(list, object_json(&answer->objects.items[i], err)) != 0) {
+            json_decref(list);
+            return NULL;
+        }
     return list;
 }
 
@@ -67,13 +85,18 @@ char *pali_answer_json(const pali_answer *answer, pali_error *err)
 {
     if (pl_need(answer, "pali_answer_json", "answer", err) != PALI_OK)
         return NULL;
-    json_t *const object = json_object();
+    json_t *const object = json_object(), *const objects = objects_json(answer, err);
+    if (!objects) {
+        json_decref(object);
+        pl_fail_memory(err, "answer", 0);
+        return NULL;
+    }
     json_object_set_new(object, "text", json_string(answer->text));
     json_object_set_new(object, "tokens", tokens_json(answer));
     if (answer->logprobs)
         json_object_set_new(object, "logprobs", logprobs_json(answer));
     json_object_set_new(object, "finish_reason", json_string(pali_finish_text(answer->finish)));
-    json_object_set_new(object, "objects", objects_json(answer));
+    json_object_set_new(object, "objects", objects);
     if (answer->objects.dropped)
         json_object_set_new(object, "dropped", json_integer((json_int_t)answer->objects.dropped));
     char *const text = json_dumps(object, JSON_COMPACT | JSON_REAL_PRECISION(9));

@@ -6,11 +6,9 @@
 
 #include <stdlib.h>
 
-/* Takes over the network. */
-static pali_codec *wrap(pl_codec *network, pali_error *err)
+pali_codec *pl_codec_wrap(pl_codec *network, const pl_kernels *kernels, pali_error *err)
 {
-    const pl_kernels *kernels = pl_kernels_get(NULL, err);
-    pali_codec *codec = kernels ? pl_new(1, sizeof *codec, "mask codec", err) : NULL;
+    pali_codec *codec = pl_new(1, sizeof *codec, "mask codec", err);
     if (codec)
         *codec = (pali_codec){.network = network, .hands.kernels = kernels};
     else
@@ -21,11 +19,12 @@ static pali_codec *wrap(pl_codec *network, pali_error *err)
 pali_codec *pali_codec_open(const char *name, pali_error *err)
 {
     pl_codec *network = NULL;
-    char *path = pl_need(name, "pali_codec_open", "name", err) == PALI_OK ? pl_model_find(name, err) : NULL;
+    const pl_kernels *const kernels = pl_kernels_get(NULL, err);
+    char *path = kernels && pl_need(name, "pali_codec_open", "name", err) == PALI_OK ? pl_model_find(name, err) : NULL;
     if (path && pl_codec_open_of(path, &network, err) == PALI_OK && !network)
         pl_fail(err, PALI_MODEL, "%s: found no mask codec, expected vae-oid.npz beside the weights; it is released at gs://big_vision/paligemma/vae-oid.npz", path);
     free(path);
-    return network ? wrap(network, err) : NULL;
+    return network ? pl_codec_wrap(network, kernels, err) : NULL;
 }
 
 void pali_codec_free(pali_codec *codec)

@@ -26,6 +26,7 @@ struct pali_model {
     pl_paligemma *weights;
     pl_pool *pool;
     pl_engine engine;
+    pali_codec *codec;      /* owned; NULL where the model has none */
     const char *preprocess; /* static storage */
     double load_seconds;
 };
@@ -45,8 +46,8 @@ struct pali_answer {
     pl_objects objects;
 };
 
-/* The answer that a timeline has made so far; new. */
-pali_answer *pl_answer_of(const pl_timeline *timeline, pali_error *err);
+/* The answer that a session has made so far; new. */
+pali_answer *pl_answer_of(const pali_session *session, pali_error *err);
 
 /*
  * Copies the caller's options into *own, as far as the caller's version of the
@@ -57,8 +58,9 @@ void pl_take_options(void *own, size_t own_size, const void *options);
 /* pali_model_open on a machine whose /proc and /sys stand under `root` ("": this one). */
 pali_model *pl_model_open(const char *root, const char *name, const pali_model_options *options, pali_error *err);
 
-/* A mask's handle, which takes over the pixels, also on failure. */
+/* A mask's handle, which takes over the pixels, and a codec's, which takes over the network; also on failure. */
 pali_mask *pl_mask_wrap(pl_mask pixels, pali_error *err);
+pali_codec *pl_codec_wrap(pl_codec *network, const pl_kernels *kernels, pali_error *err);
 
 enum { PL_MOST_IMAGES = 256 /* of one question */ };
 

@@ -73,6 +73,21 @@ static pali_status check_plan(void *context, const pl_paligemma *planned, pali_e
     return check_memory(o, &engine, err);
 }
 
+/* The mask codec that is asked for, else the model's own; it may have none. */
+static pali_status open_codec(pali_model *model, const char *name, const char *path, pali_error *err)
+{
+    if (name) {
+        model->codec = pali_codec_open(name, err);
+        return model->codec ? PALI_OK : pl_status_of(err, PALI_MODEL);
+    }
+    pl_codec *network = NULL;
+    const pali_status status = pl_codec_open_of(path, &network, err);
+    if (status != PALI_OK || !network)
+        return status;
+    model->codec = pl_codec_wrap(network, model->engine.kernels, err);
+    return model->codec ? PALI_OK : PALI_MEMORY;
+}
+
 static pali_status open_weights(opening *job, const char *name, pali_error *err)
 {
     char *path = pl_model_find(name, err);
@@ -84,8 +99,11 @@ static pali_status open_weights(opening *job, const char *name, pali_error *err)
                                   .no_final_softcap = o->no_final_softcap, .kernels = model->engine.kernels, .pool = model->engine.pool, .check = check_plan, .check_context = job,
                                   .progress = o->progress, .progress_context = o->progress_context};
     model->weights = pl_paligemma_open(path, &load, err);
+    pali_status status = model->weights ? PALI_OK : pl_status_of(err, PALI_MODEL);
+    if (status == PALI_OK)
+        status = open_codec(model, o->codec, path, err);
     free(path);
-    return model->weights ? PALI_OK : pl_status_of(err, PALI_MODEL);
+    return status;
 }
 
 /* The place of a word in a list; the first for NULL. */
@@ -175,6 +193,7 @@ void pali_model_free(pali_model *model)
 {
     if (!model)
         return;
+    pali_codec_free(model->codec);
     pl_paligemma_close(model->weights);
     pl_pool_free(model->pool);
     free(model);

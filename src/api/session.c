@@ -191,7 +191,7 @@ pali_session *pali_session_fork(pali_session *session, const pali_ask_options *o
 
 pali_answer *pali_session_answer(const pali_session *session, pali_error *err)
 {
-    return pl_need(session, "pali_session_answer", "session", err) == PALI_OK ? pl_answer_of(&session->timeline, err) : NULL;
+    return pl_need(session, "pali_session_answer", "session", err) == PALI_OK ? pl_answer_of(session, err) : NULL;
 }
 
 pali_answer *pali_ask(pali_session *session, pali_image *const *images, size_t count, const char *prompt, const pali_ask_options *options, pali_error *err)
