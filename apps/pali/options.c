@@ -19,6 +19,7 @@ const option model_options[] = {
     {"lora", 0, OPTION_LIST, offsetof(settings, lora), "DIR[:SCALE]", 0, 0, "add a PEFT adapter; may be given again"},
     {"tokenizer", 0, OPTION_TEXT, offsetof(settings, tokenizer), "PATH", 0, 0, "tokenizer.json, tokenizer.model or their folder"},
     {"vision", 0, OPTION_TEXT, offsetof(settings, vision), "FILE", 0, 0, "GGUF file with the vision tower (mmproj)"},
+    {"codec", 0, OPTION_TEXT, offsetof(settings, codec), "FILE", 0, 0, "mask codec (vae-oid.npz beside the weights)"},
     {"preprocess", 0, OPTION_TEXT, offsetof(settings, preprocess), "KIND", 0, 0, "hf, hf:pillow13, big_vision[:VARIANT]"},
     {"no-final-softcap", 0, OPTION_FLAG, offsetof(settings, no_final_softcap), NULL, 0, 0, "PaliGemma 2: leave the cap on output logits off"},
     {0},

@@ -140,6 +140,7 @@ int model_open(const settings *given, pali_model **model, pali_session **session
         .tokenizer = given->tokenizer,
         .vision = given->vision,
         .preprocess = given->preprocess,
+        .codec = given->codec,
         .type = given->type,
         .lora = given->lora.items,
         .lora_count = given->lora.count,
