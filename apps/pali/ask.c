@@ -115,6 +115,10 @@ pali_ask_options ask_options(const settings *given)
         .choice_count = given->choices.count,
         .max_objects = (size_t)given->max_objects,
         .noise_token = given->noise_token,
+        .confidence = given->confidence,
+        .min_confidence = (float)given->min_confidence,
+        .nms = (float)given->nms,
+        .top_objects = (size_t)given->top_objects,
     };
 }
 

@@ -31,7 +31,9 @@ typedef struct settings {
     bool logprobs, special;
     const char *constrain, *noise_token;
     text_list labels, choices;
-    uint64_t max_objects;
+    uint64_t max_objects, top_objects;
+    bool confidence;
+    double min_confidence, nms;
     /* scoring */
     const char *choices_file, *by;
     text_list choice;

@@ -288,6 +288,11 @@ typedef struct pali_ask_options {
     pali_constraint_fn *constraint; /* the caller's own, in place of all these; NULL: none */
     void *constraint_context;
     size_t max_objects;         /* of detect and segment; 0: as many as fit. With a noise class exactly so many (0: 100) */
+    bool confidence;            /* rate objects and answer; keeps log-probabilities, needs all logits; not with beams or best_of */
+    /* These ask for confidence, and drop objects, in this order; text and tokens stay. Those that are left keep their order. */
+    float min_confidence;       /* objects below it, in [0, 1]; 0: none */
+    float nms;                  /* by falling confidence, objects with more than this IoU, in (0, 1), with one of the same label; 0: none */
+    size_t top_objects;         /* all but so many of the highest confidence; 0: none */
     const char *noise_token;    /* the piece of the noise class of models taught with one; NULL: "<noise>" where the vocabulary has it */
 } pali_ask_options;
 
@@ -331,7 +336,7 @@ typedef struct pali_object {
     int bins[4];                 /* y1 x1 y2 x2 as the tokens say, 0 to 1023 */
     pali_box box;                /* bins/1023: normalised, as the model was trained */
     pali_box pixels;             /* of the (first) picture: box times its height and width */
-    double confidence;           /* in [0, 1]; NAN unless asked for */
+    double confidence;           /* in [0, 1], 0 where there is a problem; NAN unless asked for (src/answer/confidence.h says what it is) */
     bool has_codes;              /* sixteen segment tokens followed the box */
     uint8_t codes[PALI_MASK_TOKENS]; /* 0 to 127 */
     const pali_mask *mask;       /* of the picture's size; NULL without codes, or where the model has no mask codec */
@@ -349,7 +354,9 @@ pali_answer *pali_ask(pali_session *session, pali_image *const *images, size_t c
 const char *pali_answer_text(const pali_answer *answer);
 size_t pali_answer_token_count(const pali_answer *answer);
 const int32_t *pali_answer_tokens(const pali_answer *answer); /* the end-of-text token, if made, is the last */
-const float *pali_answer_logprobs(const pali_answer *answer); /* one a token, or NULL when not asked for */
+const float *pali_answer_logprobs(const pali_answer *answer); /* one a token, or NULL when neither they nor confidence were asked for */
+double pali_answer_log_likelihood(const pali_answer *answer); /* the sum of these; NAN without */
+double pali_answer_confidence(const pali_answer *answer);     /* exp of their mean, in [0, 1]; NAN without */
 pali_finish pali_answer_finish(const pali_answer *answer);
 pali_timings pali_answer_timings(const pali_answer *answer);
 

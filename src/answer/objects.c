@@ -85,10 +85,16 @@ pali_status pl_objects_parse(const pl_object_source *source, pl_objects *objects
     return status;
 }
 
+void pl_object_clear(pali_object *object)
+{
+    free((char *)object->label);
+    object->label = NULL;
+}
+
 void pl_objects_free(pl_objects *objects)
 {
     for (size_t i = 0; i < objects->count; i++)
-        free((char *)objects->items[i].label);
+        pl_object_clear(&objects->items[i]);
     free(objects->items);
     *objects = (pl_objects){0};
 }

@@ -28,4 +28,7 @@ typedef struct pl_objects {
 pali_status pl_objects_parse(const pl_object_source *source, pl_objects *objects, pali_error *err);
 void pl_objects_free(pl_objects *objects);
 
+/* Releases what one object owns. */
+void pl_object_clear(pali_object *object);
+
 #endif

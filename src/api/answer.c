@@ -1,6 +1,7 @@
 /* pali_answer_*: what a timeline has made, as an object of its own. */
 #include "api/handles.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,8 +14,27 @@ static void *copy_of(const void *from, size_t count, size_t size, pali_error *er
     return copy;
 }
 
-static pali_status add_objects(pali_answer *answer, const pl_timeline *t, pali_error *err)
+/* Confidences, then what they leave. */
+static pali_status rate_objects(pali_answer *answer, const pali_session *session, pali_error *err)
 {
+    const pl_timeline *const t = &session->timeline;
+    const pl_confidence_source source = {
+        .tokenizer = t->engine->model->tokenizer,
+        .tokens = t->tokens.data,
+        .logprobs = t->logprobs,
+        .near = t->evidence.near,
+        .count = t->tokens.count,
+        .by_class = t->question.constraint && t->question.constraint->noise,
+    };
+    if (!t->question.confidence)
+        return PALI_OK;
+    const pali_status status = pl_confidence_rate(&source, &answer->objects, err);
+    return status == PALI_OK && session->form.filters ? pl_objects_filter(&answer->objects, &session->form.filter, err) : status;
+}
+
+static pali_status add_objects(pali_answer *answer, const pali_session *session, pali_error *err)
+{
+    const pl_timeline *const t = &session->timeline;
     if (t->tokens.count == 0) /* and after pali_score what stands behind the prompt is no answer */
         return PALI_OK;
     const size_t given = t->prefix - t->features->rows.count; /* of the prompt, before the answer's start */
@@ -28,7 +48,8 @@ static pali_status add_objects(pali_answer *answer, const pl_timeline *t, pali_e
         .width = t->features->width,
         .height = t->features->height,
     };
-    return pl_objects_parse(&source, &answer->objects, err);
+    const pali_status status = pl_objects_parse(&source, &answer->objects, err);
+    return status == PALI_OK ? rate_objects(answer, session, err) : status;
 }
 
 /* The masks of objects that have codes, as large as the picture. */
@@ -61,10 +82,12 @@ pali_answer *pl_answer_of(const pali_session *session, pali_error *err)
     answer->tokens = copy_of(t->tokens.data, count, sizeof *answer->tokens, err);
     if (t->question.logprobs)
         answer->logprobs = copy_of(t->logprobs, count, sizeof *answer->logprobs, err);
+    answer->rated = t->question.confidence;
+    answer->tells_logprobs = session->form.logprobs;
     answer->finish = endings[t->ending];
     answer->timings = (pali_timings){.preprocess = t->clock.preprocess, .encode = t->clock.encode, .prefill = t->clock.prefill, .decode = t->clock.decode,
                                      .prompt_tokens = t->clock.prompt_tokens, .decoded_tokens = t->clock.decoded_tokens};
-    pali_status status = answer->text && answer->tokens && (answer->logprobs || !t->question.logprobs) ? add_objects(answer, t, err) : PALI_MEMORY;
+    pali_status status = answer->text && answer->tokens && (answer->logprobs || !t->question.logprobs) ? add_objects(answer, session, err) : PALI_MEMORY;
     if (status == PALI_OK && session->model->codec)
         status = add_masks(answer, session->model->codec, t->features, err);
     if (status == PALI_OK)
@@ -97,6 +120,19 @@ const int32_t *pali_answer_tokens(const pali_answer *answer)
 const float *pali_answer_logprobs(const pali_answer *answer)
 {
     return answer->logprobs;
+}
+
+double pali_answer_log_likelihood(const pali_answer *answer)
+{
+    double sum = answer->logprobs ? 0 : (double)NAN;
+    for (size_t i = 0; answer->logprobs && i < answer->count; i++)
+        sum += (double)answer->logprobs[i];
+    return sum;
+}
+
+double pali_answer_confidence(const pali_answer *answer)
+{
+    return answer->count ? exp(pali_answer_log_likelihood(answer) / (double)answer->count) : (double)NAN;
 }
 
 pali_finish pali_answer_finish(const pali_answer *answer)

@@ -93,8 +93,12 @@ char *pali_answer_json(const pali_answer *answer, pali_error *err)
     }
     json_object_set_new(object, "text", json_string(answer->text));
     json_object_set_new(object, "tokens", tokens_json(answer));
-    if (answer->logprobs)
+    if (answer->logprobs && answer->tells_logprobs)
         json_object_set_new(object, "logprobs", logprobs_json(answer));
+    if (answer->rated) {
+        json_object_set_new(object, "confidence", number_or_null(pali_answer_confidence(answer)));
+        json_object_set_new(object, "log_likelihood", number_or_null(pali_answer_log_likelihood(answer)));
+    }
     json_object_set_new(object, "finish_reason", json_string(pali_finish_text(answer->finish)));
     json_object_set_new(object, "objects", objects);
     if (answer->objects.dropped)

@@ -4,7 +4,7 @@
 
 #include <pali/pali.h>
 
-#include "answer/objects.h"
+#include "answer/confidence.h"
 #include "answer/mask_codec.h"
 #include "generate/timeline.h"
 #include "image/image.h"
@@ -31,9 +31,17 @@ struct pali_model {
     double load_seconds;
 };
 
+/* What a question wants of its answer when it is there. */
+typedef struct pl_answer_form {
+    pl_object_filter filter;
+    bool filters;  /* it asks for one */
+    bool logprobs; /* they are told in JSON */
+} pl_answer_form;
+
 struct pali_session {
     pali_model *model;
     pl_timeline timeline;
+    pl_answer_form form; /* of the question under way */
 };
 
 struct pali_answer {
@@ -44,6 +52,7 @@ struct pali_answer {
     pali_finish finish;
     pali_timings timings;
     pl_objects objects;
+    bool rated, tells_logprobs; /* confidence was asked for; log-probabilities are told in JSON */
 };
 
 /* The answer that a session has made so far; new. */

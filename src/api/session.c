@@ -65,12 +65,23 @@ pali_status pali_session_use_images(pali_session *session, const pali_session *f
     return status;
 }
 
+static bool wants_confidence(const pali_ask_options *o)
+{
+    return o->confidence || o->min_confidence > 0 || o->nms > 0 || o->top_objects > 0;
+}
+
 static pali_status check_question(const pali_ask_options *o, pali_error *err)
 {
     if (!(o->temperature >= 0) || !isfinite(o->temperature))
         return pl_fail(err, PALI_USAGE, "temperature: found %g, expected 0 or more", (double)o->temperature);
     if (!(o->top_p >= 0 && o->top_p <= 1))
         return pl_fail(err, PALI_USAGE, "top_p: found %g, expected 0 to 1", (double)o->top_p);
+    if (!(o->min_confidence >= 0 && o->min_confidence <= 1))
+        return pl_fail(err, PALI_USAGE, "min_confidence: found %g, expected 0 to 1", (double)o->min_confidence);
+    if (!(o->nms >= 0 && o->nms <= 1))
+        return pl_fail(err, PALI_USAGE, "nms: found %g, expected 0 to 1", (double)o->nms);
+    if ((o->beams > 1 || o->best_of > 1) && wants_confidence(o))
+        return pl_fail(err, PALI_USAGE, "confidence: found it together with %s, expected one of them", o->beams > 1 ? "beams" : "best_of");
     if (o->beams > PL_MOST_HYPOTHESES || o->best_of > PL_MOST_HYPOTHESES)
         return pl_fail(err, PALI_USAGE, "%s: found %zu, expected at most %d", o->beams > PL_MOST_HYPOTHESES ? "beams" : "best_of", pl_max(o->beams, o->best_of), PL_MOST_HYPOTHESES);
     if (o->beams > 1 && (o->best_of > 1 || o->temperature > 0))
@@ -80,12 +91,22 @@ static pali_status check_question(const pali_ask_options *o, pali_error *err)
     return PALI_OK;
 }
 
+static pl_answer_form form_of(const pali_ask_options *o)
+{
+    return (pl_answer_form){
+        .filter = {.least = (double)o->min_confidence, .nms = (double)o->nms, .most = o->top_objects},
+        .filters = o->min_confidence > 0 || o->nms > 0 || o->top_objects > 0,
+        .logprobs = o->logprobs,
+    };
+}
+
 static pl_question question_of(const pali_ask_options *o)
 {
     return (pl_question){
         .max_tokens = o->max_tokens,
         .sampler = {.temperature = o->temperature, .top_p = o->top_p < 1 ? o->top_p : 0, .top_k = o->top_k, .state = o->seed},
-        .logprobs = o->logprobs,
+        .logprobs = o->logprobs || wants_confidence(o),
+        .confidence = wants_confidence(o),
         .special = o->special,
         .start = o->start,
         .on_text = o->on_text,
@@ -132,6 +153,8 @@ pali_status pali_session_prompt(pali_session *session, const char *prompt, const
     if (status == PALI_OK)
         status = pl_timeline_prompt(&session->timeline, prompt, &question, err);
     pl_constraint_release(question.constraint);
+    if (status == PALI_OK)
+        session->form = form_of(&o);
     return status;
 }
 
@@ -183,8 +206,10 @@ pali_session *pali_session_fork(pali_session *session, const pali_ask_options *o
     const pl_question question = question_of(&o);
     const pali_session_options same = {.max_positions = session->timeline.max_positions};
     pali_session *fork = pali_session_new(session->model, &same, err);
-    if (fork && pl_timeline_fork(&session->timeline, &fork->timeline, options ? &question : NULL, err) == PALI_OK)
+    if (fork && pl_timeline_fork(&session->timeline, &fork->timeline, options ? &question : NULL, err) == PALI_OK) {
+        fork->form = session->form;
         return fork;
+    }
     pali_session_free(fork);
     return NULL;
 }

@@ -273,8 +273,10 @@ static pali_status build_grammar(building *b, pl_constraint **constraint, pali_e
         *constraint = pl_constraint_of_grammar(&b->grammar, b->free_labels ? &text : NULL, err);
         status = *constraint ? PALI_OK : err && err->status ? err->status : PALI_MEMORY;
     }
-    if (status == PALI_OK && *constraint)
+    if (status == PALI_OK && *constraint) {
         (*constraint)->lenient = !b->listed;
+        (*constraint)->noise = b->grammar.all_objects;
+    }
     pl_label_text_free(&text);
     return status;
 }

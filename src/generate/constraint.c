@@ -73,7 +73,7 @@ void pl_constraint_init(pl_constraint *constraint, const char *name, pl_allow_fn
 {
     atomic_init(&constraint->references, 1);
     constraint->name = name;
-    constraint->whole = constraint->lenient = false;
+    constraint->whole = constraint->noise = constraint->lenient = false;
     constraint->allow = allow;
     constraint->free = release;
 }

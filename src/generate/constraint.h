@@ -55,6 +55,7 @@ struct pl_constraint {
     atomic_size_t references;
     const char *name; /* in messages; static storage */
     bool whole;       /* an answer that max_tokens ends is whole too */
+    bool noise;       /* objects are told from noise by their class alone */
     bool lenient;     /* where it cannot be kept from the start on it is lifted, and that is no error */
     pl_allow_fn *allow;
     pl_constraint_free_fn *free;

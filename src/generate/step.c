@@ -142,6 +142,8 @@ static pali_status prepare_logits(pl_timeline *timeline, const batch *b, size_t 
     for (size_t i = 0; i < rows; i++, logits += vocabulary) {
         /* Log-probabilities are those before the ban and the constraint, as the reference reports them. */
         totals[i] = timeline->question.logprobs || timeline->question.search ? pl_log_sum_exp(logits, vocabulary) : 0;
+        if (timeline->question.confidence)
+            pl_evidence_see(&timeline->evidence, logits, totals[i]);
         if (timeline->question.constraint) {
             const pali_status status = constrain_row(timeline, i, err);
             if (status != PALI_OK)
@@ -160,6 +162,8 @@ static pali_status take_token(pl_timeline *timeline, const batch *b, const float
     const int32_t id = pl_sample(&timeline->question.sampler, engine->kernels, logits, engine->model->config.text.vocabulary, b->scratch);
     if (timeline->question.logprobs)
         timeline->logprobs[timeline->tokens.count] = (float)((double)logits[id] - total);
+    if (timeline->question.confidence)
+        pl_evidence_take(&timeline->evidence, timeline->tokens.count, id, (double)logits[id] - total);
     timeline->tokens.data[timeline->tokens.count++] = id;
     if (id == pl_tokenizer_special(engine->model->tokenizer)->eos)
         return finish(timeline, PL_ENDING_EOS, err);

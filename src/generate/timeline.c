@@ -54,6 +54,7 @@ void pl_timeline_free(pl_timeline *timeline)
     free(timeline->logprobs);
     pl_search_free(&timeline->search);
     pl_constraint_release(timeline->question.constraint);
+    pl_evidence_free(&timeline->evidence);
     free(timeline->allowed.ranges);
     free(timeline->together.ranges);
     free(timeline->active);
@@ -246,6 +247,16 @@ static pali_status fit_start(pl_timeline *timeline, pali_error *err)
     return PALI_OK;
 }
 
+static pali_status reserve_evidence(pl_timeline *timeline, pali_error *err)
+{
+    const pl_special_ids *special = pl_tokenizer_special(timeline->engine->model->tokenizer);
+    const bool located = special->loc >= 0 && (size_t)special->loc + (size_t)special->loc_count <= timeline->engine->model->config.text.vocabulary;
+    const pl_history history = pl_timeline_history(timeline);
+    if (!timeline->question.confidence)
+        return PALI_OK;
+    return pl_evidence_prepare(&timeline->evidence, &history, timeline->question.max_tokens, special->loc, located ? special->loc_count : 0, err);
+}
+
 pali_status pl_timeline_prompt(pl_timeline *timeline, const char *prompt, const pl_question *question, pali_error *err)
 {
     forget_answer(timeline);
@@ -266,6 +277,8 @@ pali_status pl_timeline_prompt(pl_timeline *timeline, const char *prompt, const 
     timeline->prefix = timeline->features->rows.count + prefix;
     if (status == PALI_OK)
         status = fit_start(timeline, err);
+    if (status == PALI_OK)
+        status = reserve_evidence(timeline, err);
     if (status != PALI_OK)
         return status;
     timeline->clock = (pl_clock){.preprocess = timeline->fresh ? timeline->clock.preprocess : 0, .encode = timeline->fresh ? timeline->clock.encode : 0, .prompt_tokens = given};
@@ -304,6 +317,8 @@ static pali_status set_way(pl_timeline *fork, const pl_timeline *timeline, const
     take_question(fork, &timeline->question);
     if (!fresh && (timeline->question.search || (question && question->search)))
         return pl_fail(err, PALI_USAGE, "fork: found a search (beams, best_of) and a question under way, expected to fork a search before its first step");
+    if (question && question->search && timeline->question.confidence)
+        return pl_fail(err, PALI_USAGE, "fork: found a search (beams, best_of) and a question that asks for confidence, expected one of them");
     if (!question)
         return PALI_OK;
     fork->question.search = question->search;
@@ -338,6 +353,8 @@ pali_status pl_timeline_fork(pl_timeline *timeline, pl_timeline *fork, const pl_
         fork->text.length = 0;
         status = pl_buffer_append(&fork->text, timeline->text.data ? timeline->text.data : "", timeline->text.length, err);
     }
+    if (status == PALI_OK && fork->question.confidence)
+        status = pl_evidence_copy(&timeline->evidence, timeline->tokens.count, most, &fork->evidence, err);
     if (status != PALI_OK)
         return status;
     if (timeline->logprobs && timeline->question.logprobs && timeline->tokens.count)

@@ -7,7 +7,7 @@
 #define PL_GENERATE_TIMELINE_H
 
 #include "base/clock.h"
-#include "generate/constraint.h"
+#include "generate/evidence.h"
 #include "generate/search.h"
 #include "model/paligemma.h"
 #include "text/detokenizer.h"
@@ -42,6 +42,7 @@ typedef struct pl_question {
     size_t max_tokens; /* 0: 256 */
     pl_sampler sampler;
     bool logprobs;
+    bool confidence;   /* with logprobs: keep timeline->evidence; with no search */
     bool special;      /* control tokens written in the prompt are taken as such */
     const char *start; /* what the answer is made to begin with, or NULL; not kept */
     pl_constraint *constraint; /* what may come next, or NULL; the timeline keeps a reference of its own */
@@ -75,6 +76,7 @@ typedef struct pl_timeline {
     float *logprobs;      /* [max_tokens], owned, or NULL */
     size_t logprob_capacity;
     pl_search search;     /* of a question that asks for one */
+    pl_evidence evidence; /* of a question that asks for confidence */
     pl_allowed allowed;   /* what the constraint leaves for the next token */
     pl_buffer text;
     size_t sent;          /* bytes of text that on_text has seen */
