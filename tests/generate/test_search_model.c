@@ -286,6 +286,50 @@ static void test_stopped(void **state)
     pali_answer_free(ask(f, "ocr", NULL));
 }
 
+/* Of some texts that alone may be answers, a search that can hold them all finds the one that scores best. */
+static void test_choices(void **state)
+{
+    const fixture *f = *state;
+    enum { CHOICES = 5 };
+    static const char *const choices[CHOICES] = {"a red circle", "three blue stars", "three", "no", "a red circle and a green heart"};
+    static const char *const prompts[] = {"caption en", "answer en how many stars?", "answer en is there a circle?"};
+    for (size_t p = 0; p < sizeof prompts / sizeof *prompts; p++) {
+        pali_error err = {0};
+        pali_scored scored[CHOICES];
+        const pali_ask_options options = {.logprobs = true, .beams = CHOICES, .choices = choices, .choice_count = CHOICES};
+        pali_answer *answer = ask(f, prompts[p], &options);
+        assert_int_equal(pali_answer_finish(answer), PALI_FINISH_EOS);
+        assert_int_equal(pali_score_many(f->session, prompts[p], choices, CHOICES, NULL, scored, &err), PALI_OK);
+        size_t best = 0;
+        while (scored[best].rank > 0)
+            best++;
+        assert_string_equal(pali_answer_text(answer), choices[best]);
+        assert_true(fabs(sum(answer) - scored[best].total) <= 1e-2 * fabs(scored[best].total)); /* rows of candidates are those of a prefill, rounded to bf16 */
+        pali_answer_free(answer);
+    }
+}
+
+/* Constrained searches end in whole objects of the label, however few tokens there are for them. */
+static void test_objects(void **state)
+{
+    const fixture *f = *state;
+    static const pali_ask_options ways[] = {{.beams = 3}, {.beams = 4, .max_tokens = 9}, {.beams = 2, .max_tokens = 13}, {.best_of = 4, .temperature = 3}, {.best_of = 3, .temperature = 2, .max_tokens = 8}};
+    for (size_t w = 0; w < sizeof ways / sizeof *ways; w++) {
+        pali_answer *answer = ask(f, "detect red circle ; blue star", &ways[w]);
+        const size_t objects = pali_answer_object_count(answer);
+        for (size_t i = 0; i < objects; i++) {
+            const pali_object *o = pali_answer_object(answer, i);
+            assert_true(strcmp(o->label, "red circle") == 0 || strcmp(o->label, "blue star") == 0);
+        }
+        /* Each takes four locations and a label; separators stand between. */
+        size_t separators = 0;
+        for (const char *at = pali_answer_text(answer); (at = strstr(at, " ; ")); at++)
+            separators++;
+        assert_int_equal(objects, *pali_answer_text(answer) ? separators + 1 : 0);
+        pali_answer_free(answer);
+    }
+}
+
 static void test_usage(void **state)
 {
     const fixture *f = *state;
@@ -308,7 +352,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_literal), cmocka_unit_test(test_best_of), cmocka_unit_test(test_batch), cmocka_unit_test(test_answers),
-        cmocka_unit_test(test_forks), cmocka_unit_test(test_stopped), cmocka_unit_test(test_usage),
+        cmocka_unit_test(test_forks), cmocka_unit_test(test_stopped), cmocka_unit_test(test_choices),
+        cmocka_unit_test(test_objects), cmocka_unit_test(test_usage),
     };
     return cmocka_run_group_tests_name("generate: search on models", tests, open_nano, close_nano);
 }
