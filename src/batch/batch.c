@@ -95,11 +95,12 @@ static json_t *texts_json(const char *const *texts, size_t count)
 /* The caller's own constraint is a function, and not to be told here. */
 static json_t *ask_json(const pali_ask_options *ask)
 {
-    return json_pack("{s:I, s:f, s:f, s:I, s:I, s:b, s:b, s:o, s:I, s:I, s:o, s:o, s:o, s:b, s:I, s:o}", "max_tokens", (json_int_t)ask->max_tokens, "temperature",
+    return json_pack("{s:I, s:f, s:f, s:I, s:I, s:b, s:b, s:o, s:I, s:I, s:o, s:o, s:o, s:b, s:I, s:o, s:b, s:f, s:f, s:I}", "max_tokens", (json_int_t)ask->max_tokens, "temperature",
                      (double)ask->temperature, "top_p", (double)ask->top_p, "top_k", (json_int_t)ask->top_k, "seed", (json_int_t)ask->seed, "logprobs", ask->logprobs,
                      "special", ask->special, "start", text_or_null(ask->start), "beams", (json_int_t)ask->beams, "best_of", (json_int_t)ask->best_of, "constrain",
                      text_or_null(ask->constrain), "labels", texts_json(ask->labels, ask->label_count), "choices", texts_json(ask->choices, ask->choice_count),
-                     "constraint", ask->constraint != NULL, "max_objects", (json_int_t)ask->max_objects, "noise_token", text_or_null(ask->noise_token));
+                     "constraint", ask->constraint != NULL, "max_objects", (json_int_t)ask->max_objects, "noise_token", text_or_null(ask->noise_token),
+                     "confidence", ask->confidence, "min_confidence", (double)ask->min_confidence, "nms", (double)ask->nms, "top_objects", (json_int_t)ask->top_objects);
 }
 
 static json_t *options_json(const pali_batch_options *o, const pali_ask_options *ask)

@@ -179,10 +179,10 @@ static size_t used_boxes(const reading *r, const int *sides, size_t count, size_
     return used;
 }
 
-/* A free label that an object with the same box has can be made another one by a token more. */
-static bool can_differ(const reading *r)
+/* A free label that one of so many objects has can be made another one by a token more. */
+static bool can_differ(const reading *r, size_t objects)
 {
-    return r->g->text.going_on[PL_LABEL_WORD] > r->objects + 1;
+    return r->g->text.going_on[PL_LABEL_WORD] > objects;
 }
 
 /*
@@ -197,7 +197,7 @@ static bool has_room(const reading *r, const int *sides, size_t count, size_t to
     if (shortest > tokens)
         return false;
     const double labels = is_free(g) ? 1 : (double)fitting_labels(g, tokens), all = boxes_with(g, sides, count) * labels;
-    if (all > (double)r->objects + 1 || (all > 0 && is_free(g) && shortest < tokens && can_differ(r)))
+    if (all > (double)r->objects + 1 || (all > 0 && is_free(g) && shortest < tokens && can_differ(r, r->objects + (besides != NULL))))
         return true;
     size_t used = used_boxes(r, sides, count, tokens);
     if (besides && same_sides(besides->sides, sides, count))
@@ -339,9 +339,9 @@ static bool leads_on(const reading *r, pl_label_state state, size_t left, bool b
     case PL_LABEL_GAP:
         if (text->to_word[state] > left)
             return false;
-        return !box_is_used || (left > text->to_word[state] ? can_differ(r) : text->to_word[state] == 1 && text->going_on[state] > r->objects);
+        return !box_is_used || (left > text->to_word[state] ? can_differ(r, r->objects) : text->to_word[state] == 1 && text->going_on[state] > r->objects);
     case PL_LABEL_WORD:
-        return !same || (left > 0 && can_differ(r));
+        return !same || (left > 0 && can_differ(r, r->objects));
     case PL_LABEL_SEMICOLON:
     case PL_LABEL_CLOSED:
         return !same && can_close(r, state, left);

@@ -97,8 +97,61 @@ static void test_search(void **state)
     exhaust("search", search, *state, PALI_OK);
 }
 
+/* What the vocabulary of the tiny models allows after the grammar is asked for the tokens so far, which is not a label. */
+static bool any_token(void *context, const int32_t *tokens, size_t count, unsigned char *allowed, size_t vocabulary)
+{
+    (void)context;
+    (void)tokens;
+    (void)count;
+    for (size_t i = 0; i < vocabulary; i++)
+        allowed[i] = 1;
+    return true;
+}
+
+/* The grammar with labels of the prompt, of a list and free, choices, a function; confidence, filters, a fork. */
+static pali_status constrain(const void *context, pali_error *err)
+{
+    const fixture *f = context;
+    static const char *const labels[] = {"cat", "a mat"}, *const choices[] = {"a cat", "a mat"};
+    const struct {
+        const char *prompt;
+        pali_ask_options options;
+    } ways[] = {
+        {"segment cat ; mat", {.max_tokens = 24, .confidence = true, .nms = 0.5f}},
+        {"detect all classes", {.max_tokens = 9}},
+        {"detect cat", {.max_tokens = 9, .labels = labels, .label_count = 2, .start = "<loc0001><loc0001>"}},
+        {"detect cat", {.max_tokens = 9, .start = "I see"}},
+        {"ocr", {.choices = choices, .choice_count = 2}},
+        {"ocr", {.max_tokens = 2, .constraint = any_token}},
+    };
+    pali_session *session = pali_session_new(f->model, NULL, err);
+    pali_status status = session ? pali_session_set_images(session, &f->image, 1, err) : PALI_MEMORY;
+    for (size_t i = 0; i < sizeof ways / sizeof *ways && status == PALI_OK; i++) {
+        status = pali_session_prompt(session, ways[i].prompt, &ways[i].options, err);
+        if (status == PALI_OK)
+            status = pali_step(&session, 1, err);
+        pali_session *fork = status == PALI_OK ? pali_session_fork(session, NULL, err) : NULL;
+        if (!fork)
+            status = err->status;
+        while (status == PALI_OK && !pali_session_done(fork))
+            status = pali_step(&fork, 1, err);
+        pali_answer *answer = status == PALI_OK ? pali_session_answer(fork, err) : NULL;
+        if (status == PALI_OK && !answer)
+            status = err->status;
+        pali_answer_free(answer);
+        pali_session_free(fork);
+    }
+    pali_session_free(session);
+    return status;
+}
+
+static void test_constrain(void **state)
+{
+    exhaust("constrain", constrain, *state, PALI_OK);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_search), cmocka_unit_test(test_score), cmocka_unit_test(test_embed)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_constrain), cmocka_unit_test(test_search), cmocka_unit_test(test_score), cmocka_unit_test(test_embed)};
     return cmocka_run_group_tests_name("generate: memory", tests, open_tiny, close_tiny);
 }

@@ -272,11 +272,63 @@ static void test_odd_widths(void **state)
             }
 }
 
+/* Outputs first.. of the product under test, as parts of several widths: the bits of the whole. */
+static void check_parts(const setting *s, const weights *w, pl_rows x, const float *whole)
+{
+    const size_t out = w->linear.weight.shape[0];
+    static const size_t firsts[] = {0, 64, 192, 256, 64}, widths[] = {64, 128, 64, SIZE_MAX, SIZE_MAX};
+    for (size_t i = 0; i < sizeof firsts / sizeof *firsts; i++) {
+        const size_t width = firsts[i] + widths[i] < widths[i] || firsts[i] + widths[i] > out ? out - firsts[i] : widths[i];
+        pl_arena plan = pl_arena_plan(), arena;
+        pl_context ctx = {.kernels = s->kernels, .pool = s->pool, .arena = &plan, .activations = s->activations, .regime = s->regime};
+        float *part = random_floats(x.count * width);
+        const pl_rows y = {.data = part, .count = x.count, .width = width};
+        pl_op_linear_softcap_part(&ctx, &w->linear, 3, x, firsts[i], y);
+        assert_int_equal(pl_arena_init(&arena, plan.peak, "test", NULL), PALI_OK);
+        ctx.arena = &arena;
+        pl_op_linear_softcap_part(&ctx, &w->linear, 3, x, firsts[i], y);
+        assert_false(ctx.failed);
+        for (size_t t = 0; t < x.count; t++)
+            if (memcmp(part + t * width, whole + t * out + firsts[i], width * sizeof *part) != 0)
+                fail_msg("%s, %s, activations %d, %zu rows: outputs %zu to %zu are not those of the whole", s->kernels->level, pl_dtype_name(w->linear.weight.dtype),
+                         (int)s->activations, x.count, firsts[i], firsts[i] + width);
+        pl_arena_free(&arena);
+        free(part);
+    }
+}
+
+/* The head's rows that can win, and no others: of every type, with an adapter and without. */
+static void test_parts(void **state)
+{
+    (void)state;
+    enum { OUT = 331, IN = 512, RANK = 5 };
+    pl_pool *pool = pl_pool_new(3, NULL);
+    float *a = random_floats(RANK * IN), *b = random_floats(OUT * RANK), *whole = random_floats(MOST_ROWS * OUT), *x = random_floats(MOST_ROWS * IN);
+    const pl_low_rank adapter = {.a = a, .b = b, .rank = RANK, .scale = 0.5f};
+    for (const char *const *level = pl_kernel_levels(); *level; level++)
+        for (size_t t = 0; t < sizeof types / sizeof *types; t++)
+            for (size_t rows = 1; rows <= MOST_ROWS; rows += rows == 1 ? 3 : MOST_ROWS - 4) {
+                weights w = random_weights(types[t], OUT, IN);
+                const setting s = {.kernels = pl_kernels_get(*level, NULL), .activations = (pl_activations)(t % 3), .regime = rows == MOST_ROWS ? PL_REGIME_PREFILL : PL_REGIME_DECODE, .pool = pool};
+                const pl_rows in = {.data = x, .count = rows, .width = IN};
+                w.linear.adapters = t % 2 ? &adapter : NULL;
+                run(&s, SOFTCAP, &w, NULL, in, NULL, whole);
+                check_parts(&s, &w, in, whole);
+                free_weights(&w);
+            }
+    free(a);
+    free(b);
+    free(x);
+    free(whole);
+    pl_pool_free(pool);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_products),
         cmocka_unit_test(test_odd_widths),
+        cmocka_unit_test(test_parts),
     };
     return cmocka_run_group_tests_name("product", tests, NULL, NULL);
 }
