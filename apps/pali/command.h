@@ -46,7 +46,8 @@ typedef struct settings {
     /* looking and measuring */
     bool check, tensors, likelihood;
     uint64_t limit;
-    const char *predictions;
+    const char *predictions, *fit_calibration, *calibration;
+    bool no_confidence;
     const char *shape, *batch, *stage;
     uint64_t prompt_tokens;
     double seconds;

@@ -33,6 +33,11 @@ static int measure(const settings *given, pali_model *model)
         .predictions = given->predictions,
         .progress = progress_update,
         .progress_context = &bar,
+        .no_confidence = given->no_confidence,
+        .constrain = given->constrain,
+        .fit_calibration = given->fit_calibration,
+        .calibration = given->calibration,
+        .batch = (size_t)given->batch_rows,
     };
     pali_error err = {0};
     char *const metrics = pali_eval(model, given->operands.items[0], &options, &err);
@@ -61,6 +66,11 @@ static const option own_options[] = {
     {"max-tokens", 'n', OPTION_COUNT, offsetof(settings, max_tokens), "N", 1, 1000000, "stop each answer after so many tokens (256)"},
     {"likelihood", 0, OPTION_FLAG, offsetof(settings, likelihood), NULL, 0, 0, "also the log-likelihood of the expected answers"},
     {"predictions", 0, OPTION_TEXT, offsetof(settings, predictions), "FILE", 0, 0, "write each row's answer to this JSONL file"},
+    {"constrain", 0, OPTION_CHOICE, offsetof(settings, constrain), "auto|off", 0, 0, "auto: detect and segment give whole objects only"},
+    {"no-confidence", 0, OPTION_FLAG, offsetof(settings, no_confidence), NULL, 0, 0, "do not rate answers; AP ranks in the order of output"},
+    {"fit-calibration", 0, OPTION_TEXT, offsetof(settings, fit_calibration), "FILE", 0, 0, "write what scores are worth on these rows"},
+    {"calibration", 0, OPTION_TEXT, offsetof(settings, calibration), "FILE", 0, 0, "also measure scores calibrated by this file"},
+    {"batch", 'b', OPTION_COUNT, offsetof(settings, batch_rows), "N", 1, 4096, "rows answered together (8)"},
     {"json", 0, OPTION_FLAG, offsetof(settings, json), NULL, 0, 0, "one JSON object in place of the tables"},
     {"quiet", 'q', OPTION_FLAG, offsetof(settings, quiet), NULL, 0, 0, "nothing but errors on standard error"},
     {0},
@@ -72,8 +82,13 @@ const command eval_command = {
     .summary = "measure a model on rows of images, prompts and expected answers",
     .about = "Answers every row {\"image\": path or [paths], \"prefix\": prompt, \"suffix\": answer or\n"
              "[answers]} (paths relative to the file) and prints exact matches per kind of\n"
-             "prompt, and box IoU and AP50 over the rows with boxes.",
+             "prompt; for rows with boxes IoU and average precision (COCO's), for rows with\n"
+             "\"masks\" (paths, COCO run lengths or polygons, one an object) or <seg> tokens\n"
+             "the same of masks, and the RefCOCO figures where one object is expected; and how\n"
+             "far confidences are probabilities (calibration error, Brier score).",
     .examples = "  pali eval -m nano validation.jsonl\n"
+                "  pali eval -m nano --fit-calibration nano.json some.jsonl\n"
+                "  pali eval -m nano --calibration nano.json others.jsonl\n"
                 "  pali eval --limit 100 --likelihood --predictions out.jsonl --json validation.jsonl\n",
     .options = (const option *const[]){own_options, model_options, common_options, NULL},
     .run = eval,

@@ -3,7 +3,6 @@
 
 #include "base/clock.h"
 #include "base/file.h"
-#include "base/machine.h"
 #include "base/text.h"
 #include "batch/line.h"
 #include "batch/output.h"
@@ -15,7 +14,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-enum { DEFAULT_BATCH = 8, MOST_BATCH = 4096, MOST_DECODERS = 8 };
+enum { MOST_BATCH = 4096 };
 
 typedef struct batch {
     const pali_batch_options *options;
@@ -195,33 +194,13 @@ static void progress(void *context, size_t done)
         b->options->progress(b->options->progress_context, done, b->report.rows);
 }
 
-/* One for four threads of the model, which need the processor more. */
-static size_t decoders_for(const pali_model *model)
-{
-    pali_model_info info = {0};
-    pali_model_describe(model, &info, NULL);
-    return pl_max(1, pl_min(info.threads / 4, MOST_DECODERS));
-}
-
-/* Eight, or so many as fit in half the memory that is left, if these are fewer. */
-static size_t batch_for(const pali_model *model, const pali_batch_options *o, const pali_ask_options *ask)
-{
-    enum { PROMPT_TOKENS = 64, ANSWER_TOKENS = 256 };
-    pl_memory_limit limit;
-    pl_memory_limit_read("", &limit);
-    const size_t answers = pl_max(1, pl_max(ask->beams, ask->best_of));
-    const uint64_t bytes = pali_model_question_bytes(model, pl_max(1, o->frames), PROMPT_TOKENS, answers * (ask->max_tokens ? ask->max_tokens : ANSWER_TOKENS));
-    const uint64_t fit = limit.left / 2 / (bytes ? bytes : 1);
-    return fit < 1 ? 1 : fit < DEFAULT_BATCH ? (size_t)fit : DEFAULT_BATCH;
-}
-
 static pali_status run(batch *b, pali_model *model, const pali_ask_options *ask, pali_error *err)
 {
     const pl_rows_job job = {
         .first = b->output.lines,
         .count = b->rows.count,
-        .batch = b->options->batch ? b->options->batch : batch_for(model, b->options, ask),
-        .decoders = b->options->decoders ? b->options->decoders : decoders_for(model),
+        .batch = b->options->batch ? b->options->batch : pl_rows_batch(model, b->options->frames, ask),
+        .decoders = b->options->decoders ? b->options->decoders : pl_rows_decoders(model),
         .ask = *ask,
         .read = read_row,
         .finish = finish_row,

@@ -8,6 +8,7 @@
 #include "batch/runner.h"
 
 #include "base/clock.h"
+#include "base/machine.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -280,4 +281,23 @@ pali_status pl_rows_run(pali_model *model, const pl_rows_job *job, pali_error *e
     free(r.active);
     free(r.sizes);
     return status;
+}
+
+size_t pl_rows_batch(const pali_model *model, size_t images, const pali_ask_options *ask)
+{
+    enum { MOST = 8, PROMPT_TOKENS = 64, ANSWER_TOKENS = 256 };
+    pl_memory_limit limit;
+    pl_memory_limit_read("", &limit);
+    const size_t answers = pl_max(1, pl_max(ask->beams, ask->best_of));
+    const uint64_t bytes = pali_model_question_bytes(model, pl_max(1, images), PROMPT_TOKENS, answers * (ask->max_tokens ? ask->max_tokens : ANSWER_TOKENS));
+    const uint64_t fit = limit.left / 2 / (bytes ? bytes : 1);
+    return fit < 1 ? 1 : fit < MOST ? (size_t)fit : MOST;
+}
+
+size_t pl_rows_decoders(const pali_model *model)
+{
+    enum { MOST = 8 };
+    pali_model_info info = {0};
+    pali_model_describe(model, &info, NULL);
+    return pl_max(1, pl_min(info.threads / 4, MOST));
 }

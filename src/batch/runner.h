@@ -38,6 +38,12 @@ typedef struct pl_rows_job {
     void *context;             /* of these */
 } pl_rows_job;
 
+/* How many rows to answer together where nobody says: eight, or so many about `images` pictures each (0: one) as fit in half the memory that is left, if these are fewer. */
+size_t pl_rows_batch(const pali_model *model, size_t images, const pali_ask_options *ask);
+
+/* And how many threads to decode pictures: one for four threads of the model, which need the processor more. */
+size_t pl_rows_decoders(const pali_model *model);
+
 /* Fails as finish and flush do, when stopped, or when there is no memory for a session at all. */
 pali_status pl_rows_run(pali_model *model, const pl_rows_job *job, pali_error *err);
 

@@ -1,6 +1,7 @@
 /* Metrics over rows. Answers are compared whole, nothing is stripped (big_vision's evaluators do the same). */
 #include "eval/report.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -33,95 +34,129 @@ static bool is_match(const pl_eval_row *row, const char *text)
     return false;
 }
 
-/* The boxes of the first suffix that has any, else none. */
-static pali_status find_truths(const pl_eval_row *row, pl_location_list *truths, pali_error *err)
+/* A detection row that expects nothing counts too: what is found there is wrong. */
+static bool expects_objects(const pl_eval_kind *kind, const pl_truth *truth)
+{
+    return truth->objects.count > 0 || strcmp(kind->name, "detect") == 0 || strcmp(kind->name, "segment") == 0;
+}
+
+/* Samples of the objects with masks, or of those without; labels live in `ap`. */
+static pali_status add_samples(pl_samples *samples, pl_ap_score *ap, const pali_object *objects, size_t count, bool with_masks, const uint16_t *hits, pali_error *err)
 {
     pali_status status = PALI_OK;
-    for (size_t i = 0; status == PALI_OK && truths->count == 0 && i < row->suffix_count; i++)
-        status = pl_locations_of_text(row->suffixes[i], truths, err);
+    for (size_t i = 0; status == PALI_OK && i < count; i++) {
+        if (objects[i].has_codes != with_masks || objects[i].problem)
+            continue;
+        const pl_ap_label *const label = pl_ap_label_of(ap, objects[i].label, err);
+        const pl_sample sample = {.score = objects[i].confidence, .right = hits[i] & 1u, .label = label ? label->label : NULL};
+        status = label ? pl_samples_add(samples, sample, err) : PALI_MEMORY;
+    }
     return status;
 }
 
-/* A detection row that expects nothing counts too: what is found there is wrong. */
-static bool expects_boxes(const pl_eval_kind *kind, const pl_location_list *truths)
+/* The masks [count] of objects in a picture of the row's size; all out where there are no codes, or no codec. */
+static pali_status decode_masks(const pl_mask_maker *maker, const pali_object *objects, size_t count, pl_mask *masks, pali_error *err)
 {
-    return truths->count > 0 || strcmp(kind->name, "detect") == 0 || strcmp(kind->name, "segment") == 0;
+    pali_status status = PALI_OK;
+    for (size_t i = 0; status == PALI_OK && maker->codec && i < count; i++) {
+        pali_mask_tokens tokens;
+        memcpy(tokens.bins, objects[i].bins, sizeof tokens.bins);
+        memcpy(tokens.codes, objects[i].codes, sizeof tokens.codes);
+        if (objects[i].has_codes)
+            status = pl_codec_decode_mask(maker->codec, &maker->hands, &tokens, maker->width, maker->height, PALI_PASTE_EVALUATOR, &masks[i], err);
+    }
+    return status;
 }
 
-/* The answer's objects side by side; they borrow from it. Freed by the caller. */
-static pali_object *objects_of(const pali_answer *answer, pali_error *err)
+/* A row that expects one object, as the RefCOCO evaluator takes it. */
+static pali_status add_refcoco(pl_eval_report *report, const pl_mask_object *truth, const pali_answer *answer, pali_error *err)
+{
+    pali_mask_tokens tokens;
+    bool valid = false;
+    pl_mask mask = {0};
+    pali_status status = pl_refcoco_parse(pali_answer_text(answer), &valid, &tokens, err);
+    if (status == PALI_OK && valid && report->maker.codec)
+        status = pl_codec_decode_mask(report->maker.codec, &report->maker.hands, &tokens, report->maker.width, report->maker.height, PALI_PASTE_EVALUATOR, &mask, err);
+    if (status == PALI_OK)
+        pl_refcoco_add(&report->masks.refcoco, truth, valid ? &tokens : NULL, mask.bits ? &mask : NULL);
+    pl_mask_free(&mask);
+    return status;
+}
+
+/* The score of masks, from both sides brought into one shape; hits [count]. */
+static pali_status score_masks(pl_eval_report *report, const pl_truth *truth, const pali_object *objects, size_t count, const pl_mask *masks, const pali_answer *answer, uint16_t *hits, pali_error *err)
+{
+    const size_t truth_count = truth->objects.count;
+    pl_mask_object *const both = pl_new(truth_count + count, sizeof *both, "masks", err), *const found = both + truth_count;
+    if (!both)
+        return PALI_MEMORY;
+    for (size_t i = 0; i < truth_count; i++)
+        both[i] = (pl_mask_object){.label = truth->objects.items[i].label, .box = truth->objects.items[i].box, .mask = &truth->masks[i]};
+    for (size_t i = 0; i < count; i++)
+        found[i] = (pl_mask_object){.label = objects[i].label, .box = objects[i].box, .mask = masks[i].bits ? &masks[i] : NULL, .confidence = objects[i].confidence};
+    pali_status status = pl_mask_score_add(&report->masks, both, truth_count, found, count, hits, err);
+    if (status == PALI_OK && truth_count == 1)
+        status = add_refcoco(report, &both[0], answer, err);
+    free(both);
+    return status;
+}
+
+static pali_status add_masks(pl_eval_report *report, const pl_truth *truth, const pali_object *objects, size_t count, const pali_answer *answer, uint16_t *hits, pali_error *err)
+{
+    pl_mask *const masks = pl_new(count, sizeof *masks, "masks", err);
+    pali_status status = masks ? decode_masks(&report->maker, objects, count, masks, err) : PALI_MEMORY;
+    if (status == PALI_OK)
+        status = score_masks(report, truth, objects, count, masks, answer, hits, err);
+    if (status == PALI_OK)
+        status = add_samples(&report->samples[PALI_CALIBRATED_MASK], &report->masks.ap, objects, count, true, hits, err);
+    for (size_t i = 0; masks && i < count; i++)
+        pl_mask_free(&masks[i]);
+    free(masks);
+    return status;
+}
+
+static pali_status add_objects(pl_eval_report *report, const pl_truth *truth, const pali_answer *answer, pali_error *err)
 {
     const size_t count = pali_answer_object_count(answer);
-    pali_object *const objects = pl_new(count, sizeof *objects, "objects of an answer", err);
-    for (size_t i = 0; objects && i < count; i++)
+    pali_object *const objects = pl_new(count, sizeof *objects, "objects of an answer", err); /* they borrow from the answer */
+    uint16_t *const hits = pl_new(count, sizeof *hits, "objects of an answer", err);
+    pali_status status = objects && hits ? PALI_OK : PALI_MEMORY;
+    for (size_t i = 0; status == PALI_OK && i < count; i++)
         objects[i] = *pali_answer_object(answer, i);
-    return objects;
-}
-
-static pali_status add_boxes(pl_eval_report *report, const pl_eval_kind *kind, const pl_eval_row *row, const pali_answer *answer, pali_error *err)
-{
-    pl_location_list truths = {0};
-    pali_status status = find_truths(row, &truths, err);
-    if (status == PALI_OK && expects_boxes(kind, &truths)) {
-        pali_object *const objects = objects_of(answer, err);
-        status = objects ? pl_box_score_add(&report->boxes, &truths, objects, pali_answer_object_count(answer), NULL, err) : PALI_MEMORY;
-        report->boxes.dropped += pali_answer_dropped_count(answer);
-        free(objects);
-    }
-    pl_location_list_free(&truths);
+    report->boxes.dropped += pali_answer_dropped_count(answer);
+    if (status == PALI_OK)
+        status = pl_box_score_add(&report->boxes, &truth->objects, objects, count, hits, err);
+    if (status == PALI_OK)
+        status = add_samples(&report->samples[PALI_CALIBRATED_BOX], &report->boxes.ap, objects, count, false, hits, err);
+    if (status == PALI_OK && truth->masks)
+        status = add_masks(report, truth, objects, count, answer, hits, err);
+    free(hits);
+    free(objects);
     return status;
 }
 
-/* A JSON string; bytes that are not UTF-8 (of a path) become U+FFFD. */
-static json_t *json_text(const char *text)
+/* The probability of an answer, all tokens' multiplied; NAN where they were not kept. */
+static double text_probability(const pali_answer *answer)
 {
-    json_t *string = json_string(text);
-    if (string)
-        return string;
-    char *const clean = pl_utf8_clean(text, NULL);
-    string = clean ? json_string(clean) : NULL;
-    free(clean);
-    return string;
+    const float *const logprobs = pali_answer_logprobs(answer);
+    double sum = logprobs ? 0 : (double)NAN;
+    for (size_t i = 0; logprobs && i < pali_answer_token_count(answer); i++)
+        sum += (double)logprobs[i];
+    return exp(sum);
 }
 
-static json_t *images_json(const pl_eval_row *row)
+/* Objects where the row is about objects; else *text_score becomes the probability of the text. */
+static pali_status add_answer(pl_eval_report *report, const pl_eval_kind *kind, const pl_eval_row *row, const pali_answer *answer, bool exact, double *text_score, pali_error *err)
 {
-    if (row->image_count == 1)
-        return json_text(row->images[0]);
-    json_t *const list = json_array();
-    for (size_t i = 0; i < row->image_count; i++)
-        json_array_append_new(list, json_text(row->images[i]));
-    return list;
-}
-
-static json_t *tokens_json(const pali_answer *answer)
-{
-    json_t *const list = json_array();
-    for (size_t i = 0; i < pali_answer_token_count(answer); i++)
-        json_array_append_new(list, json_integer(pali_answer_tokens(answer)[i]));
-    return list;
-}
-
-/* {row (its line), image, prefix, prediction, tokens, suffix, exact, finish_reason, log_likelihood} */
-static pali_status keep_prediction(pl_eval_report *report, const pl_eval_row *row, const pali_answer *answer, bool exact, pl_eval_likelihood likelihood, pali_error *err)
-{
-    json_t *const object = json_object();
-    json_object_set_new(object, "row", json_integer((json_int_t)row->line));
-    json_object_set_new(object, "image", images_json(row));
-    json_object_set_new(object, "prefix", json_string(row->prefix));
-    json_object_set_new(object, "prediction", json_text(pali_answer_text(answer)));
-    json_object_set_new(object, "tokens", tokens_json(answer));
-    json_object_set(object, "suffix", json_object_get(row->json, "suffix"));
-    json_object_set_new(object, "exact", json_boolean(exact));
-    json_object_set_new(object, "finish_reason", json_string(pali_finish_text(pali_answer_finish(answer))));
-    if (likelihood.tokens)
-        json_object_set_new(object, "log_likelihood", json_real(likelihood.total));
-    char *const line = json_dumps(object, JSON_COMPACT | JSON_REAL_PRECISION(9));
-    json_decref(object);
-    pali_status status = line ? pl_buffer_append(&report->predictions, line, strlen(line), err) : pl_fail_memory(err, "predictions", 0);
-    if (status == PALI_OK)
-        status = pl_buffer_append(&report->predictions, "\n", 1, err);
-    free(line);
+    pl_truth truth = {0};
+    pali_status status = pl_truth_read(row, &report->maker, &truth, err);
+    if (status == PALI_OK && expects_objects(kind, &truth)) {
+        status = add_objects(report, &truth, answer, err);
+    } else if (status == PALI_OK) {
+        *text_score = text_probability(answer);
+        status = pl_samples_add(&report->samples[PALI_CALIBRATED_TEXT], (pl_sample){.score = *text_score, .right = exact}, err);
+    }
+    pl_truth_free(&truth);
     return status;
 }
 
@@ -142,10 +177,11 @@ pali_status pl_eval_report_add(pl_eval_report *report, const pl_eval_row *row, c
         report->row_mean += likelihood.total / (double)likelihood.tokens;
         report->likelihood_tokens += likelihood.tokens;
     }
-    const pali_status status = add_boxes(report, kind, row, answer, err);
+    double text_score = (double)NAN;
+    const pali_status status = add_answer(report, kind, row, answer, exact, &text_score, err);
     if (status != PALI_OK || !report->keep_predictions)
         return status;
-    return keep_prediction(report, row, answer, exact, likelihood, err);
+    return pl_eval_keep_prediction(report, row, answer, exact, likelihood, text_score, err);
 }
 
 static json_t *exact_json(size_t rows, size_t matches)
@@ -161,7 +197,30 @@ static json_t *likelihood_json(const pl_eval_report *report)
         report->log_likelihood / tokens, "row_average", report->row_mean / rows);
 }
 
-char *pl_eval_report_json(pl_eval_report *report, double seconds, pali_error *err)
+/* Puts a part in; false when it could not be made. */
+static bool set_part(json_t *object, const char *name, json_t *part)
+{
+    return json_object_set_new(object, name, part) == 0;
+}
+
+static bool set_objects(json_t *object, pl_eval_report *report, pali_error *err)
+{
+    bool good = true;
+    if (report->boxes.rows)
+        good = set_part(object, "boxes", pl_box_score_json(&report->boxes, err));
+    if (good && report->masks.rows)
+        good = set_part(object, "masks", pl_mask_score_json(&report->masks, err));
+    if (good && report->masks.refcoco.rows)
+        good = set_part(object, "refcoco", pl_refcoco_json(&report->masks.refcoco));
+    bool any = false;
+    for (size_t kind = 0; kind < PALI_CALIBRATED_KINDS; kind++)
+        any = any || report->samples[kind].count;
+    if (good && any)
+        good = set_part(object, "reliability", pl_reliability_json(report->samples, report->calibration, err));
+    return good;
+}
+
+json_t *pl_eval_report_json(pl_eval_report *report, double seconds, pali_error *err)
 {
     json_t *const object = exact_json(report->rows, report->matches), *const kinds = json_object();
     json_object_set_new(object, "cut_off", json_integer((json_int_t)report->cut_off));
@@ -171,21 +230,21 @@ char *pl_eval_report_json(pl_eval_report *report, double seconds, pali_error *er
     json_object_set_new(object, "kinds", kinds);
     if (report->likelihood_tokens)
         json_object_set_new(object, "log_likelihood", likelihood_json(report));
-    json_t *const boxes = report->boxes.rows ? pl_box_score_json(&report->boxes, err) : NULL;
-    if (boxes)
-        json_object_set_new(object, "boxes", boxes);
-    char *const text = boxes || !report->boxes.rows ? json_dumps(object, JSON_COMPACT | JSON_REAL_PRECISION(12)) : NULL;
+    if (object && set_objects(object, report, err))
+        return object;
     json_decref(object);
-    if (!text)
-        pl_fail_memory(err, "metrics", 0);
-    return text;
+    pl_fail_memory(err, "metrics", 0);
+    return NULL;
 }
 
 void pl_eval_report_free(pl_eval_report *report)
 {
     for (size_t i = 0; i < report->kind_count; i++)
         free(report->kinds[i].name);
+    for (size_t kind = 0; kind < PALI_CALIBRATED_KINDS; kind++)
+        free(report->samples[kind].items);
     free(report->kinds);
     free(report->predictions.data);
     pl_box_score_free(&report->boxes);
+    pl_mask_score_free(&report->masks);
 }

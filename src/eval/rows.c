@@ -43,24 +43,49 @@ static pali_status read_texts(const json_t *row, const char *field, const char *
     return PALI_OK;
 }
 
-/* Paths of pictures are relative to the data file's folder. */
+/* The path of a name in the row, new; names are relative to the data file's folder. */
+static pali_status resolve(const char *field, const char *folder, const char *name, char **path, pali_error *err)
+{
+    *path = *folder && name[0] != '/' ? pl_path_join(folder, name, err) : pl_strdup(name, err);
+    if (!*path)
+        return PALI_MEMORY;
+    return pl_is_file(*path) ? PALI_OK : pl_fail(err, PALI_INPUT, "field '%s': there is no file %s", field, *path);
+}
+
 static pali_status resolve_images(pl_eval_row *row, const char *folder, const char *const *names, size_t count, pali_error *err)
 {
     row->images = pl_new(count, sizeof *row->images, "images of a row", err);
-    if (!row->images)
-        return PALI_MEMORY;
-    for (; row->image_count < count; row->image_count++) {
-        const char *const name = names[row->image_count];
-        char *const path = *folder && name[0] != '/' ? pl_path_join(folder, name, err) : pl_strdup(name, err);
-        if (!path)
-            return PALI_MEMORY;
-        row->images[row->image_count] = path;
-        if (!pl_is_file(path)) {
-            row->image_count++;
-            return pl_fail(err, PALI_INPUT, "field 'image': there is no file %s", path);
-        }
+    pali_status status = row->images ? PALI_OK : PALI_MEMORY;
+    while (status == PALI_OK && row->image_count < count) {
+        status = resolve("image", folder, names[row->image_count], &row->images[row->image_count], err);
+        row->image_count++;
     }
-    return PALI_OK;
+    return status;
+}
+
+/* "masks": a list with one for each expected object; "mask": the one of the only object. */
+static pali_status read_masks(pl_eval_row *row, const char *folder, pali_error *err)
+{
+    json_t *const one = json_object_get(row->json, "mask"), *const list = json_object_get(row->json, "masks");
+    if (!one && !list)
+        return PALI_OK;
+    if (one && list)
+        return pl_fail(err, PALI_INPUT, "found both 'mask' and 'masks', expected one of them");
+    if (list && (!json_is_array(list) || json_array_size(list) == 0))
+        return pl_fail(err, PALI_INPUT, "field 'masks': found %s, expected a list of masks", json_is_array(list) ? "an empty list" : type_name(list));
+    const size_t count = list ? json_array_size(list) : 1;
+    row->masks = pl_new(count, sizeof *row->masks, "masks of a row", err);
+    pali_status status = row->masks ? PALI_OK : PALI_MEMORY;
+    while (status == PALI_OK && row->mask_count < count) {
+        pl_eval_mask *const mask = &row->masks[row->mask_count];
+        mask->json = list ? json_array_get(list, row->mask_count) : one;
+        row->mask_count++;
+        if (json_is_string(mask->json))
+            status = resolve(list ? "masks" : "mask", folder, json_string_value(mask->json), &mask->path, err);
+        else if (!json_is_object(mask->json) && !json_is_array(mask->json))
+            status = pl_fail(err, PALI_INPUT, "field '%s': found %s, expected a path, {\"size\", \"counts\"} or a list of polygons", list ? "masks" : "mask", type_name(mask->json));
+    }
+    return status;
 }
 
 /* One line into *row; whatever it holds afterwards is released by free_row. */
@@ -85,7 +110,7 @@ static pali_status read_row(const char *text, size_t length, const char *folder,
     if (status == PALI_OK)
         status = resolve_images(row, folder, names, count, err);
     free(names);
-    return status;
+    return status == PALI_OK ? read_masks(row, folder, err) : status;
 }
 
 static void free_row(pl_eval_row *row)
@@ -93,6 +118,9 @@ static void free_row(pl_eval_row *row)
     for (size_t i = 0; i < row->image_count; i++)
         free(row->images[i]);
     free(row->images);
+    for (size_t i = 0; i < row->mask_count; i++)
+        free(row->masks[i].path);
+    free(row->masks);
     free(row->suffixes);
     json_decref(row->json);
 }

@@ -1,0 +1,169 @@
+/* Expected objects. Masks in the row come before those that the suffix spells. */
+#include "eval/truth.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static pali_status find_boxes(const pl_eval_row *row, pl_location_list *objects, pali_error *err)
+{
+    pali_status status = PALI_OK;
+    for (size_t i = 0; status == PALI_OK && objects->count == 0 && i < row->suffix_count; i++)
+        status = pl_locations_of_text(row->suffixes[i], objects, err);
+    return status;
+}
+
+/* COCO's {"size": [height, width], "counts": text or numbers}. */
+static pali_status mask_of_runs(const json_t *object, pl_mask *mask, pali_error *err)
+{
+    const json_t *const size = json_object_get(object, "size"), *const counts = json_object_get(object, "counts");
+    const json_int_t height = json_integer_value(json_array_get(size, 0)), width = json_integer_value(json_array_get(size, 1));
+    if (json_array_size(size) != 2 || height < 1 || width < 1 || height > INT32_MAX || width > INT32_MAX)
+        return pl_fail(err, PALI_INPUT, "run lengths without \"size\", expected [height, width]");
+    pl_rle rle = {0};
+    pali_status status = PALI_OK;
+    if (json_is_string(counts)) {
+        status = pl_rle_of_text(json_string_value(counts), &rle, err);
+    } else if (json_is_array(counts)) {
+        rle.counts = pl_new(json_array_size(counts), sizeof *rle.counts, "run lengths", err);
+        status = rle.counts ? PALI_OK : PALI_MEMORY;
+        for (; status == PALI_OK && rle.count < json_array_size(counts); rle.count++) {
+            const json_t *const run = json_array_get(counts, rle.count);
+            if (!json_is_integer(run) || json_integer_value(run) < 0 || json_integer_value(run) > UINT32_MAX)
+                status = pl_fail(err, PALI_INPUT, "run length %zu is no whole number from 0 to %u", rle.count + 1, UINT32_MAX);
+            else
+                rle.counts[rle.count] = (uint32_t)json_integer_value(run);
+        }
+    } else {
+        return pl_fail(err, PALI_INPUT, "run lengths without \"counts\", expected text or a list of numbers");
+    }
+    if (status == PALI_OK)
+        status = pl_mask_of_counts(rle.counts, rle.count, (size_t)width, (size_t)height, mask, err);
+    pl_rle_free(&rle);
+    return status;
+}
+
+static pali_status fill_polygon(const json_t *list, pl_mask *mask, pali_error *err)
+{
+    const size_t count = json_array_size(list);
+    if (count < 6 || count % 2)
+        return pl_fail(err, PALI_INPUT, "found a polygon of %zu numbers, expected x and y of 3 corners or more", count);
+    double *const xy = pl_new(count, sizeof *xy, "polygon", err);
+    pali_status status = xy ? PALI_OK : PALI_MEMORY;
+    for (size_t i = 0; status == PALI_OK && i < count; i++) {
+        if (!json_is_number(json_array_get(list, i)))
+            status = pl_fail(err, PALI_INPUT, "number %zu of a polygon is none", i + 1);
+        else
+            xy[i] = json_number_value(json_array_get(list, i));
+    }
+    if (status == PALI_OK)
+        status = pl_mask_fill(mask, &(pali_polygon){.xy = xy, .count = count / 2}, err);
+    free(xy);
+    return status;
+}
+
+static pali_status mask_of_polygons(const json_t *list, const pl_mask_maker *maker, pl_mask *mask, pali_error *err)
+{
+    if (json_array_size(list) == 0)
+        return pl_fail(err, PALI_INPUT, "found an empty list, expected polygons");
+    pali_status status = pl_mask_new(maker->width, maker->height, "mask", mask, err);
+    for (size_t i = 0; status == PALI_OK && i < json_array_size(list); i++)
+        status = fill_polygon(json_array_get(list, i), mask, err);
+    return status;
+}
+
+static pali_status read_mask(const pl_eval_mask *from, const pl_mask_maker *maker, pl_mask *mask, pali_error *err)
+{
+    pali_status status;
+    if (from->path)
+        status = pl_mask_open(from->path, mask, err);
+    else if (json_is_object(from->json))
+        status = mask_of_runs(from->json, mask, err);
+    else
+        status = mask_of_polygons(from->json, maker, mask, err);
+    if (status == PALI_OK && (mask->width != maker->width || mask->height != maker->height))
+        status = pl_fail(err, PALI_INPUT, "found %zu x %zu pixels, expected the picture's %zu x %zu", mask->width, mask->height, maker->width, maker->height);
+    return status;
+}
+
+/* Objects without labels, one for each mask: their boxes as near as bins are. */
+static pali_status boxes_of_masks(pl_truth *truth, size_t count, pali_error *err)
+{
+    pl_location_list *const list = &truth->objects;
+    pali_status status = pl_grow(&list->items, &list->capacity, count, sizeof *list->items, "objects", err);
+    while (status == PALI_OK && list->count < count) {
+        const pl_mask *const mask = &truth->masks[list->count];
+        const pali_box box = pl_mask_box(mask);
+        const double sides[4] = {box.y1 / (double)mask->height, box.x1 / (double)mask->width, box.y2 / (double)mask->height, box.x2 / (double)mask->width};
+        pl_location *const location = &list->items[list->count];
+        *location = (pl_location){.label = pl_strdup("", err), .box = {.y1 = sides[0], .x1 = sides[1], .y2 = sides[2], .x2 = sides[3]}};
+        if (!location->label)
+            return PALI_MEMORY;
+        for (size_t i = 0; i < 4; i++)
+            location->bins[i] = pl_location_bin((float)sides[i]);
+        location->valid = location->bins[2] > location->bins[0] && location->bins[3] > location->bins[1];
+        list->count++;
+    }
+    return status;
+}
+
+static pali_status masks_of_row(const pl_eval_row *row, const pl_mask_maker *maker, pl_truth *truth, pali_error *err)
+{
+    const bool has_boxes = truth->objects.count > 0;
+    if (has_boxes && truth->objects.count != row->mask_count)
+        return pl_fail(err, PALI_INPUT, "found %zu masks and %zu boxes, expected one for each", row->mask_count, truth->objects.count);
+    truth->masks = pl_new(row->mask_count, sizeof *truth->masks, "masks of a row", err);
+    pali_status status = truth->masks ? PALI_OK : PALI_MEMORY;
+    size_t read = 0;
+    for (; status == PALI_OK && read < row->mask_count; read++) {
+        status = read_mask(&row->masks[read], maker, &truth->masks[read], err);
+        if (status != PALI_OK)
+            pl_error_prefix(err, "mask %zu", read + 1);
+    }
+    if (status == PALI_OK && !has_boxes)
+        status = boxes_of_masks(truth, row->mask_count, err);
+    if (status == PALI_OK)
+        return PALI_OK;
+    for (size_t i = 0; truth->masks && i < row->mask_count; i++)
+        pl_mask_free(&truth->masks[i]);
+    free(truth->masks);
+    truth->masks = NULL;
+    return status;
+}
+
+/* Where every object of the suffix has its sixteen codes, and there is a codec. */
+static pali_status masks_of_codes(const pl_mask_maker *maker, pl_truth *truth, pali_error *err)
+{
+    const size_t count = truth->objects.count;
+    bool all = count > 0 && maker->codec;
+    for (size_t i = 0; all && i < count; i++)
+        all = truth->objects.items[i].has_segment;
+    if (!all)
+        return PALI_OK;
+    truth->masks = pl_new(count, sizeof *truth->masks, "masks of a row", err);
+    pali_status status = truth->masks ? PALI_OK : PALI_MEMORY;
+    for (size_t i = 0; status == PALI_OK && i < count; i++) {
+        pali_mask_tokens tokens;
+        memcpy(tokens.bins, truth->objects.items[i].bins, sizeof tokens.bins);
+        memcpy(tokens.codes, truth->objects.items[i].segment, sizeof tokens.codes);
+        status = pl_codec_decode_mask(maker->codec, &maker->hands, &tokens, maker->width, maker->height, PALI_PASTE_EVALUATOR, &truth->masks[i], err);
+    }
+    return status;
+}
+
+pali_status pl_truth_read(const pl_eval_row *row, const pl_mask_maker *maker, pl_truth *truth, pali_error *err)
+{
+    pali_status status = find_boxes(row, &truth->objects, err);
+    if (status == PALI_OK)
+        status = row->mask_count ? masks_of_row(row, maker, truth, err) : masks_of_codes(maker, truth, err);
+    return status;
+}
+
+void pl_truth_free(pl_truth *truth)
+{
+    for (size_t i = 0; truth->masks && i < truth->objects.count; i++)
+        pl_mask_free(&truth->masks[i]);
+    free(truth->masks);
+    pl_location_list_free(&truth->objects);
+    *truth = (pl_truth){0};
+}
