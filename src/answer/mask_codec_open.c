@@ -10,6 +10,7 @@
 #include "formats/gguf.h"
 #include "formats/npz.h"
 #include "formats/safetensors.h"
+#include "model/codec_source.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,7 +18,7 @@
 
 #define CODEBOOK "_vq_vae._embedding"
 
-static const char released_name[] = "vae-oid.npz", gguf_prefix[] = "codec.";
+static const char released_name[] = PL_CODEC_FILE, gguf_prefix[] = PL_CODEC_PREFIX;
 
 /* What is read from where, and into which place of the block. */
 typedef struct reading {

@@ -167,6 +167,19 @@ static pali_status check_target(const char *path, const pl_save_options *options
     return PALI_OK;
 }
 
+static pali_status save_as(pl_saving *saving, const char *path, pali_error *err)
+{
+    switch (saving->options->container) {
+    case PL_CONTAINER_GGUF:
+        return pl_save_gguf(saving, path, err);
+    case PL_CONTAINER_SAFETENSORS:
+        return pl_save_folder(saving, path, err);
+    case PL_CONTAINER_NPZ:
+        return pl_save_npz(saving, path, err);
+    }
+    return PALI_OK;
+}
+
 pali_status pl_paligemma_save(pl_paligemma *model, const char *path, const pl_save_options *options, pl_save_report *report, pali_error *err)
 {
     pl_saving saving;
@@ -175,20 +188,13 @@ pali_status pl_paligemma_save(pl_paligemma *model, const char *path, const pl_sa
         status = pl_saving_init(&saving, model, options, err);
     if (status != PALI_OK)
         return status;
+    status = pl_codec_source_open(model->checkpoint, &saving.codec, err);
     *report = (pl_save_report){.bytes = saving.total, .tensors = saving.count};
     for (size_t i = 0; i < saving.count; i++)
         report->parameters += saving.items[i].saved.shape[0] * saving.items[i].saved.shape[1];
-    switch (options->container) {
-    case PL_CONTAINER_GGUF:
-        status = pl_save_gguf(&saving, path, err);
-        break;
-    case PL_CONTAINER_SAFETENSORS:
-        status = pl_save_folder(&saving, path, err);
-        break;
-    case PL_CONTAINER_NPZ:
-        status = pl_save_npz(&saving, path, err);
-        break;
-    }
+    if (status == PALI_OK)
+        status = save_as(&saving, path, err);
+    pl_codec_source_close(&saving.codec);
     pl_saving_free(&saving);
     return status;
 }

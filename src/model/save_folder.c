@@ -241,6 +241,26 @@ static pali_status write_others(const folder *f, pali_error *err)
     return status;
 }
 
+/* The mask codec: the file that stands beside the weights, or one made of a GGUF's arrays. */
+static pali_status write_codec(const folder *f, pali_error *err)
+{
+    const pl_codec_source *source = &f->saving->codec;
+    char *path = source->file ? pl_path_join(f->temporary, PL_CODEC_FILE, err) : NULL, *bytes = NULL;
+    size_t size = 0;
+    if (!source->file)
+        return PALI_OK;
+    pali_status status = path ? PALI_OK : PALI_MEMORY;
+    if (status == PALI_OK && !source->path)
+        status = pl_codec_source_save(source, path, err);
+    else if (status == PALI_OK && !(bytes = pl_file_read(source->path, LARGEST_FILE, &size, PALI_MODEL, err)))
+        status = pl_status_of(err, PALI_MODEL);
+    if (bytes)
+        status = pl_file_write(path, bytes, size, err);
+    free(bytes);
+    free(path);
+    return status;
+}
+
 /* Calls `use` with the path of every file of a folder of ours; the first failure ends it. */
 static int each_file(const char *path, int (*use)(const char *file, const char *name, const char *other), const char *other)
 {
@@ -330,6 +350,8 @@ pali_status pl_save_folder(pl_saving *saving, const char *path, pali_error *err)
         status = write_index(&f, err);
     if (status == PALI_OK)
         status = write_others(&f, err);
+    if (status == PALI_OK)
+        status = write_codec(&f, err);
     if (status == PALI_OK)
         status = install(&f, err);
     if (made && status != PALI_OK) {

@@ -151,12 +151,15 @@ pali_status pl_save_gguf(pl_saving *saving, const char *path, pali_error *err)
     pali_status status = put_tokenizer(&w, saving->model, err);
     for (size_t i = 0; i < saving->count; i++)
         declare(&w, saving, &saving->items[i], err);
+    pl_codec_source_declare(&saving->codec, &w, err);
     if (status == PALI_OK)
         status = pl_output_open(&out, path, err);
     if (status == PALI_OK)
         status = pl_gguf_begin(&w, &out, err);
     for (size_t i = 0; status == PALI_OK && i < saving->count; i++)
         status = write_tensor(saving, &saving->items[i], &out, err);
+    if (status == PALI_OK)
+        status = pl_codec_source_write(&saving->codec, &out, err);
     if (status == PALI_OK)
         status = pl_output_commit(&out, err);
     pl_output_abandon(&out);

@@ -6,6 +6,7 @@
 #define PL_MODEL_SAVE_ITEMS_H
 
 #include "base/output.h"
+#include "model/codec_source.h"
 #include "model/save.h"
 
 /* A weight to be saved. */
@@ -29,6 +30,7 @@ typedef struct pl_saving {
     bool own_head;        /* the output matrix is not the embedding */
     pl_dtype plain;       /* of norms, biases and positions as the source has them; PL_DTYPE_COUNT: several */
     uint64_t done, total; /* bytes of `saved` */
+    pl_codec_source codec; /* of masks, carried along as it is */
 } pl_saving;
 
 /* Decides type and layout of every weight. PALI_USAGE where the format or the layout cannot have what is wished for. */

@@ -2,6 +2,7 @@
 #include "model/weights.h"
 
 #include "base/text.h"
+#include "model/codec_source.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -173,6 +174,6 @@ bool pl_canonical_name(const char *name, char canonical[160])
 bool pl_is_ignorable(const char *name)
 {
     return pl_ends_with(name, ".position_ids") || pl_ends_with(name, ".rotary_emb.inv_freq") || strstr(name, "vision_model.head.") || strstr(name, "vision_tower.head.") ||
-           pl_starts_with(name, "opt/") || pl_starts_with(name, "rope_freqs.") ||
+           pl_starts_with(name, "opt/") || pl_starts_with(name, "rope_freqs.") || pl_starts_with(name, PL_CODEC_PREFIX) ||
            pl_ends_with(name, ".weight.scale");
 }

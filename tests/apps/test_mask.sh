@@ -159,4 +159,31 @@ expect_error 3 'cut.npz'
 run mask decode "$tokens" --size 64x48 -o "$work/missing/mask.png"
 expect_error 1 'missing/mask.png: cannot write'
 
+# A model that is converted keeps its codec: as a file, within a GGUF, and back.
+run mask decode "$tokens" --size 640x480
+expect_ok
+expected=$(cat "$work/out")
+run convert -q "$model" "$work/folder"
+expect_ok
+cmp -s "$model/vae-oid.npz" "$work/folder/vae-oid.npz" || failed 'the codec was not copied'
+run convert -q "$model" "$work/one.gguf"
+expect_ok
+run mask decode "$tokens" --size 640x480 -m "$work/one.gguf"
+expect_ok
+expect_equal 'a codec in a GGUF' "$(cat "$work/out")" "$expected"
+run inspect --json "$work/one.gguf"
+expect_json usable:true 'unexpected[0'
+run convert -q "$work/one.gguf" "$work/back"
+expect_ok
+run mask decode "$tokens" --size 640x480 -m "$work/back"
+expect_ok
+expect_equal 'a codec out of a GGUF' "$(cat "$work/out")" "$expected"
+run convert -q "$work/one.gguf" "$work/two.gguf"
+expect_ok
+cmp -s "$work/one.gguf" "$work/two.gguf" || failed 'a GGUF differs from what it was made of'
+echo damaged >"$work/folder/vae-oid.npz"
+run convert -q "$work/folder" "$work/three.gguf"
+expect_error 3 'vae-oid.npz'
+[ ! -e "$work/three.gguf" ] || failed 'half a conversion stands there'
+
 finish
