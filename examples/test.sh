@@ -17,6 +17,13 @@ fail() {
 [ "$(grep -cE '^(green|purple) ring: x [0-9]+ to [0-9]+, y [0-9]+ to [0-9]+$' "$work/out")" = 2 ] || fail "detect printed: $(cat "$work/out")"
 "$built/caption" models/nano "$work/found.png" >/dev/null 2>&1 || fail 'the drawn picture cannot be read'
 
+# segment: how much each mask covers, and its file, which is a mask again.
+"$built/segment" models/nano $pictures/detect-1.jpg 'green ring' "$work/mask" >"$work/out"
+grep -qE '^green ring: [0-9.]+ % of the picture, RLE .+$' "$work/out" || fail "segment printed: $(cat "$work/out")"
+"$built/caption" models/nano "$work/mask-1.png" >/dev/null 2>&1 || fail 'the mask cannot be read'
+"$built/segment" tests/data/tiny/pg1 $pictures/detect-1.jpg ring >"$work/out"
+grep -q '^ring: no mask' "$work/out" || fail "segment without a codec printed: $(cat "$work/out")"
+
 # batch: every picture's answer, the same as alone; more pictures than sessions, and fewer.
 for list in "$pictures/caption-1.png" "$(echo $pictures/*.jpg $pictures/*.png)"; do
     # shellcheck disable=SC2086 # one word a picture
@@ -30,7 +37,7 @@ for list in "$pictures/caption-1.png" "$(echo $pictures/*.jpg $pictures/*.png)";
 done
 
 # Errors are one line and the exit code of their kind; without arguments the usage.
-for example in caption detect batch; do
+for example in caption detect segment batch; do
     code=0
     "$built/$example" >/dev/null 2>"$work/err" || code=$?
     [ $code = 2 ] || fail "$example without arguments: exit code $code"

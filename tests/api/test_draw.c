@@ -56,12 +56,12 @@ static bool differs(const pali_image *a, const pali_image *b, size_t x, size_t y
     return memcmp(pali_image_rgb(a) + at, pali_image_rgb(b) + at, 3) != 0;
 }
 
-/* The box of bins 256 to 767 is drawn a quarter from each side, on the picture and on one of another size. */
+/* y from an eighth to five eighths, x from a quarter to three: drawn there on the picture and on one of another size. */
 static void test_box(void **state)
 {
     fixture *f = *state;
     pali_error err = {0};
-    pali_answer *answer = answer_of(f, "<loc0256><loc0256><loc0767><loc0767> cat");
+    pali_answer *answer = answer_of(f, "<loc0128><loc0256><loc0639><loc0767> cat");
     assert_int_equal(pali_answer_object_count(answer), 1);
     for (size_t scale = 1; scale <= 2; scale++) {
         const size_t side = scale * SIDE;
@@ -72,16 +72,19 @@ static void test_box(void **state)
         assert_non_null(drawn);
         assert_int_equal(pali_image_width(drawn), side);
         assert_true(differs(drawn, image, side / 4, side / 2));
-        assert_true(differs(drawn, image, side / 2, side - side / 4));
-        assert_false(differs(drawn, image, side / 2, side / 2));
-        assert_false(differs(drawn, image, side / 8, side / 8));
+        assert_true(differs(drawn, image, side * 3 / 4, side / 2));
+        assert_true(differs(drawn, image, side / 2, side / 8));
+        assert_true(differs(drawn, image, side / 2, side * 5 / 8));
+        assert_false(differs(drawn, image, side / 2, side / 4));
+        assert_false(differs(drawn, image, side / 8, side / 2));
+        assert_false(differs(drawn, image, side / 2, side * 3 / 4));
         assert_memory_equal(pali_image_rgb(image), rgb, 3 * side * side); /* the picture itself stays */
         pali_image_free(drawn);
         pali_image_free(image);
         free(rgb);
     }
     pali_image *labelled = pali_answer_draw(answer, f->grey, NULL, &err);
-    assert_true(differs(labelled, f->grey, 60, SIDE / 4 - 8)); /* the label stands above */
+    assert_true(differs(labelled, f->grey, 60, SIDE / 8 - 8)); /* the label stands above */
     pali_image_free(labelled);
     pali_answer_free(answer);
 }

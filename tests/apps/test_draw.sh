@@ -63,6 +63,27 @@ expect_error 1 'it is a file, expected a folder'
 run run -m /nowhere --mask-dir "$work/no/masks" "$picture" 'detect cat'
 expect_error 1 'cannot be made: No such file or directory'
 
+# Masks: a file each, at the picture's size, named after picture, place and label; white where the mask is.
+if [ -f "$model/vae-oid.npz" ]; then
+    codes=$(for i in 015 018 022 032 004 082 082 014 125 089 089 018 021 075 018 028; do printf '<seg%s>' $i; done)
+    cp "$picture" "$work/my photo.v2.png"
+    run run -q -m "$model" -n1 --constrain off --start "<loc0041><loc0104><loc0355><loc0350>$codes Green ../Ring! ; <loc0041><loc0104><loc0355><loc0350>$codes ?! ;" \
+        --mask-dir "$work/masks/" --draw "$work/masked.png" "$work/my photo.v2.png" 'segment ring'
+    expect_ok
+    expect_equal 'names of masks' "$(cd "$work/masks" && echo *)" 'my photo.v2-01-green-ring.png my photo.v2-02-object.png'
+    run mask encode -m "$model" "$work/masks/my photo.v2-01-green-ring.png"
+    [ "$code" = 0 ] || failed 'the mask cannot be read'
+    expect_out '<seg' # it is not empty
+    run run -q -m "$model" -n1 --constrain off --start "<loc0041><loc0104><loc0355><loc0350> Green ../Ring!" --draw "$work/boxed.png" "$picture" 'segment ring'
+    cmp -s "$work/masked.png" "$work/boxed.png" && failed 'the mask was not drawn'
+    chmod 500 "$work/masks"
+    if [ ! -w "$work/masks" ]; then # root may write anywhere
+        run run -m /nowhere --mask-dir "$work/masks" "$picture" 'segment ring'
+        expect_error 1 'cannot be written to: Permission denied'
+    fi
+    chmod 700 "$work/masks"
+fi
+
 # Previews: as asked for; "auto" only on a terminal.
 for kind in kitty iterm2 sixel; do
     run run -q -m "$model" -n1 --start "$box" --preview $kind "$picture" 'detect cat'
