@@ -29,6 +29,7 @@ static int tear_down(void **state)
 }
 
 static const pali_ask_options ask = {.max_tokens = TOKENS, .logprobs = true};
+static const pali_ask_options sampled = {.max_tokens = TOKENS, .logprobs = true, .temperature = 1.5f, .seed = 3};
 
 /* Line `i` of a text as JSON. */
 static json_t *line_of(const char *text, size_t i)
@@ -65,7 +66,9 @@ static void check_answer(const json_t *line, const json_t *row, pali_session *se
         assert_int_equal(json_integer_value(json_object_get(shown, "width")), pali_image_width(images[i]));
         assert_int_equal(json_integer_value(json_object_get(shown, "height")), pali_image_height(images[i]));
     }
-    pali_answer *const answer = pali_ask(session, images, count, json_string_value(prompt), &ask, &err);
+    pali_ask_options own = sampled; /* the row's number is part of its seed */
+    own.seed += (uint64_t)json_integer_value(json_object_get(line, "row"));
+    pali_answer *const answer = pali_ask(session, images, count, json_string_value(prompt), &own, &err);
     char *const text = pali_answer_json(answer, &err);
     json_t *const alone = json_loads(text, 0, NULL);
     const char *key;
@@ -89,7 +92,7 @@ static void test_lines(void **state)
     enum { ROWS = 40 };
     char *const rows = mixed_rows(ROWS);
     write_text(rows_path, rows);
-    const pali_batch_report report = run_batch(model, &(pali_batch_options){.ask = &ask});
+    const pali_batch_report report = run_batch(model, &(pali_batch_options){.ask = &sampled});
     char *const output = read_text(output_path, NULL);
     assert_int_equal(count_lines(output), ROWS);
     pali_session *const session = pali_session_new(model, NULL, NULL);
@@ -113,7 +116,7 @@ static void test_lines(void **state)
     }
     assert_true(report.rows == ROWS && report.done == ROWS && report.resumed == 0 && report.failed == failed && report.first_failed == 8);
     /* Once more: it is all there. */
-    const pali_batch_report again = run_batch(model, &(pali_batch_options){.ask = &ask});
+    const pali_batch_report again = run_batch(model, &(pali_batch_options){.ask = &sampled});
     assert_true(again.rows == ROWS && again.done == ROWS && again.resumed == ROWS && again.failed == failed && again.first_failed == 8);
     char *const same = read_text(output_path, NULL);
     assert_string_equal(same, output);
@@ -200,27 +203,30 @@ static void test_too_much(void **state)
     forget_output();
 }
 
-/* What one run after another writes, with options of its own each; all the same. */
+/* However many rows together and threads ahead, the same lines; searches and a temperature too. */
 static void test_ways(void **state)
 {
     (void)state;
-    char *const rows = mixed_rows(45), *first = NULL;
+    char *const rows = mixed_rows(45);
     write_text(rows_path, rows);
-    const pali_ask_options sampled = {.max_tokens = TOKENS, .logprobs = true, .temperature = 1.5f, .seed = 3};
-    const pali_batch_options ways[] = {
-        {.ask = &sampled, .batch = 1, .decoders = 1}, {.ask = &sampled, .batch = 32, .decoders = 4}, {.ask = &sampled, .batch = 7, .decoders = 2}, {.ask = &sampled},
+    const pali_ask_options asks[] = {
+        ask, sampled, {.max_tokens = TOKENS, .beams = 3}, {.max_tokens = TOKENS, .best_of = 2, .temperature = 1}, {.max_tokens = TOKENS, .choices = (const char *const[]){"a", "b c"}, .choice_count = 2},
     };
-    for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
-        run_batch(model, &ways[i]);
-        char *const output = read_text(output_path, NULL);
-        if (first)
-            assert_string_equal(output, first);
-        else
-            first = strdup(output);
-        free(output);
-        forget_output();
+    for (size_t a = 0; a < sizeof asks / sizeof *asks; a++) {
+        const pali_batch_options ways[] = {{.ask = &asks[a], .batch = 1, .decoders = 1}, {.ask = &asks[a], .batch = 32, .decoders = 4}, {.ask = &asks[a], .batch = 7, .decoders = 2}, {.ask = &asks[a]}};
+        char *first = NULL;
+        for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
+            run_batch(model, &ways[i]);
+            char *const output = read_text(output_path, NULL);
+            if (first)
+                assert_string_equal(output, first);
+            else
+                first = strdup(output);
+            free(output);
+            forget_output();
+        }
+        free(first);
     }
-    free(first);
     free(rows);
 }
 
