@@ -1,4 +1,5 @@
 /* pali_batch with the tiny model: what the lines say, whatever the batch, the threads and the shards. */
+#include "batch/runner.h"
 #include "support.h"
 
 #include <setjmp.h>
@@ -230,6 +231,49 @@ static void test_ways(void **state)
     free(rows);
 }
 
+typedef struct witness {
+    size_t reads, first_read, told, first_told, flushes;
+} witness;
+
+static pali_status read_nothing(void *context, size_t i, pl_row *row, pali_error *err)
+{
+    witness *const w = context;
+    w->first_read = w->reads++ ? w->first_read : i;
+    *row = (pl_row){.number = i + 1};
+    return pl_fail(err, PALI_INPUT, "no row %zu", i);
+}
+
+static pali_status hear(void *context, size_t i, const pl_outcome *outcome, pali_error *err)
+{
+    (void)err;
+    witness *const w = context;
+    w->first_told = w->told++ ? w->first_told : i;
+    assert_int_equal(i, w->first_told + w->told - 1);
+    assert_null(outcome->answer);
+    assert_int_equal(outcome->why->status, PALI_INPUT);
+    return PALI_OK;
+}
+
+static pali_status count_flush(void *context, pali_error *err)
+{
+    (void)err;
+    ((witness *)context)->flushes++;
+    return PALI_OK;
+}
+
+/* A run that begins in the middle of a batch forms the batches of one that begins at the first row, and tells only what is new. */
+static void test_same_batches(void **state)
+{
+    (void)state;
+    for (size_t decoders = 0; decoders < 3; decoders++) {
+        witness w = {0};
+        const pl_rows_job job = {.first = 6, .count = 10, .batch = 4, .decoders = decoders, .read = read_nothing, .finish = hear, .flush = count_flush, .context = &w};
+        pali_error err = {0};
+        assert_int_equal(pl_rows_run(model, &job, &err), PALI_OK);
+        assert_true(w.reads == 6 && w.first_read == 4 && w.told == 4 && w.first_told == 6 && w.flushes == 2);
+    }
+}
+
 /* Three shards hold each row once; put together by row they are the whole. */
 static void test_shards(void **state)
 {
@@ -361,7 +405,7 @@ static void test_arguments(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_lines), cmocka_unit_test(test_bad_rows), cmocka_unit_test(test_too_much), cmocka_unit_test(test_ways),
+        cmocka_unit_test(test_lines), cmocka_unit_test(test_bad_rows), cmocka_unit_test(test_too_much), cmocka_unit_test(test_ways), cmocka_unit_test(test_same_batches),
         cmocka_unit_test(test_shards), cmocka_unit_test(test_options), cmocka_unit_test(test_arguments),
     };
     return cmocka_run_group_tests_name("batch: rows", tests, set_up, tear_down);

@@ -64,6 +64,13 @@ static void test_torn(void **state)
         assert_true(report.done == ROWS && report.resumed <= ROWS);
         check_whole();
     }
+    /* A torn line behind the last one. */
+    FILE *const longer = fopen(output_path, "ab");
+    assert_non_null(longer);
+    fputs("{\"row\":99", longer);
+    fclose(longer);
+    assert_int_equal(run_batch(model, &plain).resumed, ROWS);
+    check_whole();
     /* What a file system may leave after the power failed: zeros, and nothing that ends a line. */
     FILE *const file = fopen(output_path, "r+b");
     assert_non_null(file);
