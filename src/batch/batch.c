@@ -91,20 +91,28 @@ static json_t *texts_json(const char *const *texts, size_t count)
     return list;
 }
 
-/* The caller's own constraint is a function, and not to be told here. */
+/* How tokens are chosen. The caller's own constraint is a function, of which only that there is one can be told. */
 static json_t *ask_json(const pali_ask_options *ask)
 {
-    return json_pack("{s:I, s:f, s:f, s:I, s:I, s:b, s:b, s:o, s:I, s:I, s:o, s:o, s:o, s:b, s:I, s:o, s:b, s:f, s:f, s:I}", "max_tokens", (json_int_t)ask->max_tokens, "temperature",
+    return json_pack("{s:I, s:f, s:f, s:I, s:I, s:b, s:b, s:o, s:I, s:I, s:o, s:o, s:o, s:b}", "max_tokens", (json_int_t)ask->max_tokens, "temperature",
                      (double)ask->temperature, "top_p", (double)ask->top_p, "top_k", (json_int_t)ask->top_k, "seed", (json_int_t)ask->seed, "logprobs", ask->logprobs,
                      "special", ask->special, "start", text_or_null(ask->start), "beams", (json_int_t)ask->beams, "best_of", (json_int_t)ask->best_of, "constrain",
                      text_or_null(ask->constrain), "labels", texts_json(ask->labels, ask->label_count), "choices", texts_json(ask->choices, ask->choice_count),
-                     "constraint", ask->constraint != NULL, "max_objects", (json_int_t)ask->max_objects, "noise_token", text_or_null(ask->noise_token),
-                     "confidence", ask->confidence, "min_confidence", (double)ask->min_confidence, "nms", (double)ask->nms, "top_objects", (json_int_t)ask->top_objects);
+                     "constraint", ask->constraint != NULL);
+}
+
+/* Which objects are told, and how sure. */
+static json_t *objects_json(const pali_ask_options *ask)
+{
+    return json_pack("{s:I, s:b, s:f, s:f, s:I, s:o}", "max_objects", (json_int_t)ask->max_objects, "confidence", ask->confidence, "min_confidence",
+                     (double)ask->min_confidence, "nms", (double)ask->nms, "top_objects", (json_int_t)ask->top_objects, "noise_token", text_or_null(ask->noise_token));
 }
 
 static json_t *options_json(const pali_batch_options *o, const pali_ask_options *ask)
 {
-    json_t *const object = ask_json(ask);
+    json_t *const object = ask_json(ask), *const objects = objects_json(ask);
+    json_object_update(object, objects);
+    json_decref(objects);
     json_object_set_new(object, "prompt", text_or_null(o->prompt));
     json_object_set_new(object, "frames", json_integer((json_int_t)o->frames));
     json_object_set_new(object, "stride", json_integer((json_int_t)o->stride));

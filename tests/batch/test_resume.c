@@ -155,12 +155,15 @@ static void test_differences(void **state)
 {
     (void)state;
     static const char *const type[] = {"type=q8_0"}, *const file[] = {"tests/data/tiny/pg1"};
-    const pali_ask_options longer = {.max_tokens = 5}, warm = {.max_tokens = 4, .temperature = 1}, other = {.max_tokens = 4, .seed = 1}, begun = {.max_tokens = 4, .start = "a"};
+    const pali_ask_options longer = {.max_tokens = 5}, warm = {.max_tokens = 4, .temperature = 1}, other = {.max_tokens = 4, .seed = 1}, begun = {.max_tokens = 4, .start = "a"}, sure = {.max_tokens = 4, .confidence = true},
+                           wide = {.max_tokens = 4, .beams = 2};
     run_batch(model, &plain);
     refused(&(pali_batch_options){.ask = &longer}, PALI_USAGE, "options.max_tokens '4', expected what this one has, '5'");
     refused(&(pali_batch_options){.ask = &warm}, PALI_USAGE, "options.temperature");
     refused(&(pali_batch_options){.ask = &other}, PALI_USAGE, "options.seed");
     refused(&(pali_batch_options){.ask = &begun}, PALI_USAGE, "options.start 'null'");
+    refused(&(pali_batch_options){.ask = &sure}, PALI_USAGE, "options.confidence");
+    refused(&(pali_batch_options){.ask = &wide}, PALI_USAGE, "options.beams");
     refused(&(pali_batch_options){.ask = &ask, .prompt = "ocr"}, PALI_USAGE, "options.prompt");
     refused(&(pali_batch_options){.ask = &ask, .frames = 2}, PALI_USAGE, "options.frames");
     refused(&(pali_batch_options){.ask = &ask, .timings = true}, PALI_USAGE, "options.timings");
