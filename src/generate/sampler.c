@@ -112,3 +112,22 @@ double pl_log_sum_exp(const float *logits, size_t n)
         sum += exp((double)(logits[i] - highest));
     return (double)highest + log(sum);
 }
+
+typedef struct rows_job {
+    const float *logits;
+    size_t n;
+    double *totals;
+} rows_job;
+
+static void sum_row(void *context, size_t row, size_t thread)
+{
+    (void)thread;
+    const rows_job *job = context;
+    job->totals[row] = pl_log_sum_exp(job->logits + row * job->n, job->n);
+}
+
+void pl_log_sum_exps(pl_pool *pool, const float *logits, size_t rows, size_t n, double *totals)
+{
+    rows_job job = {.logits = logits, .n = n, .totals = totals};
+    pl_pool_run(rows > 1 ? pool : NULL, rows, sum_row, &job);
+}

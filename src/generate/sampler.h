@@ -5,6 +5,7 @@
 #ifndef PL_GENERATE_SAMPLER_H
 #define PL_GENERATE_SAMPLER_H
 
+#include "base/pool.h"
 #include "kernels/kernels.h"
 
 typedef struct pl_sampler {
@@ -27,5 +28,8 @@ int32_t pl_sample(pl_sampler *sampler, const pl_kernels *kernels, const float *l
 
 /* log of the sum of exp(logits [n]): what log softmax subtracts. */
 double pl_log_sum_exp(const float *logits, size_t n);
+
+/* The same of each row of logits [rows, n] into totals [rows], a row a task. */
+void pl_log_sum_exps(pl_pool *pool, const float *logits, size_t rows, size_t n, double *totals);
 
 #endif

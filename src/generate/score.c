@@ -31,20 +31,13 @@ typedef struct job {
     size_t segment_count, rows;
 } job;
 
-/* Logits of hidden rows, a task a row: row i is of target places[i]. */
-typedef struct reading {
-    job *job;
-    pl_rows logits;
-    const size_t *places; /* of the ids that the rows predict */
-} reading;
-
-static void read_row(void *context, size_t row, size_t thread)
+/* The log-probabilities that rows of logits give the ids at these places, one a row. */
+static void read_logits(const pl_context *ctx, const job *j, pl_rows logits, const size_t *places)
 {
-    (void)thread;
-    const reading *r = context;
-    const float *logits = r->logits.data + row * r->logits.width;
-    const size_t place = r->places[row];
-    r->job->logprobs[place] = (float)((double)logits[r->job->ids.data[place]] - pl_log_sum_exp(logits, r->logits.width));
+    double totals[LOGIT_ROWS];
+    pl_log_sum_exps(ctx->pool, logits.data, logits.count, logits.width, totals);
+    for (size_t row = 0; row < logits.count; row++)
+        j->logprobs[places[row]] = (float)((double)logits.data[row * logits.width + (size_t)j->ids.data[places[row]]] - totals[row]);
 }
 
 /* Places of the ids that follow the rows of this pass. */
@@ -71,11 +64,10 @@ static void compute_candidates(pl_context *ctx, job *j)
     ctx->regime = PL_REGIME_DECODE;
     const pl_rows logits = pl_rows_push(ctx, pl_min(LOGIT_ROWS, j->rows), gemma->config.vocabulary);
     for (size_t row = 0; row < j->rows; row += LOGIT_ROWS) {
-        const size_t rows = pl_min(LOGIT_ROWS, j->rows - row);
-        reading r = {.job = j, .logits = pl_rows_view(logits, 0, rows), .places = places + row};
-        pl_gemma_logits(ctx, gemma, pl_rows_view(hidden, row, rows), r.logits);
+        const pl_rows some = pl_rows_view(logits, 0, pl_min(LOGIT_ROWS, j->rows - row));
+        pl_gemma_logits(ctx, gemma, pl_rows_view(hidden, row, some.count), some);
         if (!pl_dry(ctx))
-            pl_pool_run(ctx->pool, rows, read_row, &r);
+            read_logits(ctx, j, some, places + row);
     }
 }
 

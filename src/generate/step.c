@@ -139,9 +139,12 @@ static pali_status prepare_logits(pl_timeline *timeline, const batch *b, size_t 
     if (!are_finite(b, engine, rows, logits))
         return pl_fail(err, PALI_FAILED, "position %zu: found logits that are not finite, expected numbers; the weights may be damaged: try `pali inspect --check`",
                        pl_kv_cache_count(&timeline->cache) - 1);
+    /* Log-probabilities are those before the ban and the constraint, as the reference reports them. */
+    if (timeline->question.logprobs || timeline->question.search)
+        pl_log_sum_exps(engine->pool, logits, rows, vocabulary, totals);
+    else
+        memset(totals, 0, rows * sizeof *totals);
     for (size_t i = 0; i < rows; i++, logits += vocabulary) {
-        /* Log-probabilities are those before the ban and the constraint, as the reference reports them. */
-        totals[i] = timeline->question.logprobs || timeline->question.search ? pl_log_sum_exp(logits, vocabulary) : 0;
         if (timeline->question.confidence)
             pl_evidence_see(&timeline->evidence, logits, totals[i]);
         if (timeline->question.constraint) {
