@@ -38,6 +38,7 @@ static int measure(const settings *given, pali_model *model)
         .fit_calibration = given->fit_calibration,
         .calibration = given->calibration,
         .batch = (size_t)given->batch_rows,
+        .beams = (size_t)given->beam,
     };
     pali_error err = {0};
     char *const metrics = pali_eval(model, given->operands.items[0], &options, &err);
@@ -70,6 +71,7 @@ static const option own_options[] = {
     {"no-confidence", 0, OPTION_FLAG, offsetof(settings, no_confidence), NULL, 0, 0, "do not rate answers; AP ranks in the order of output"},
     {"fit-calibration", 0, OPTION_TEXT, offsetof(settings, fit_calibration), "FILE", 0, 0, "write what scores are worth on these rows"},
     {"calibration", 0, OPTION_TEXT, offsetof(settings, calibration), "FILE", 0, 0, "also measure scores calibrated by this file"},
+    {"beam", 0, OPTION_COUNT, offsetof(settings, beam), "B", 1, 256, "search for the likeliest answers with B beams"},
     {"batch", 'b', OPTION_COUNT, offsetof(settings, batch_rows), "N", 1, 4096, "rows answered together (8)"},
     {"json", 0, OPTION_FLAG, offsetof(settings, json), NULL, 0, 0, "one JSON object in place of the tables"},
     {"quiet", 'q', OPTION_FLAG, offsetof(settings, quiet), NULL, 0, 0, "nothing but errors on standard error"},

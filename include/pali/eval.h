@@ -24,6 +24,7 @@ typedef struct pali_eval_options {
     const char *fit_calibration; /* file to write, whole or not at all: what the scores of these rows were worth; NULL: none */
     const char *calibration;     /* file to measure: reliability is also told of calibrated scores; NULL: none */
     size_t batch;                /* rows answered together, at most 4096; 0: 8, or what memory has room for. The metrics do not depend on it */
+    size_t beams;                /* as in pali_ask_options: the published captions of COCO take 2, of TextCaps 3 */
 } pali_eval_options;
 
 /*

@@ -34,6 +34,9 @@ run eval -m "$model" -n 6 "$work/rows.jsonl"
 expect_ok
 expect_out caption
 expect_out 'mean iou'
+run eval -q -m "$model" -n 6 --beam 2 --json "$work/rows.jsonl"
+expect_ok
+expect_json rows=3
 run eval -m "$model" --limit 1 -n 6 --json "$work/rows.jsonl"
 expect_json rows=1 exact=1
 
