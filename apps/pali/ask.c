@@ -119,6 +119,7 @@ pali_ask_options ask_options(const settings *given)
         .min_confidence = (float)given->min_confidence,
         .nms = (float)given->nms,
         .top_objects = (size_t)given->top_objects,
+        .calibration = given->curves,
     };
 }
 

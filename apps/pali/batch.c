@@ -121,7 +121,7 @@ static void gather(const settings *given, word_list *settings_given, word_list *
                 add_word(settings_given, setting_of(o, given));
     for (size_t i = 0; i < given->lora.count; i++)
         add_word(files, adapter_folder(given->lora.items[i]));
-    const char *const single[] = {given->tokenizer, given->vision};
+    const char *const single[] = {given->tokenizer, given->vision, given->calibration};
     for (size_t i = 0; i < sizeof single / sizeof *single; i++)
         if (single[i])
             add_word(files, strdup(single[i]));
@@ -198,11 +198,15 @@ static int batch(const settings *given)
     shard part = {0};
     char *output = NULL;
     pali_model *model = NULL;
+    settings own = *given;
     int code = find_part(given, &part, &output);
     if (!code)
         code = model_open(given, &model, NULL);
     if (!code)
-        code = answer_all(given, model, output, part);
+        code = calibration_open(&own, model);
+    if (!code)
+        code = answer_all(&own, model, output, part);
+    pali_calibration_free(own.curves);
     pali_model_free(model);
     free(output);
     return code;

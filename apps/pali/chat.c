@@ -152,10 +152,13 @@ static int chat(const settings *given)
     for (size_t i = 0; i < given->operands.count; i++)
         if (strcmp(given->operands.items[i], "-") == 0)
             return fail_usage(&chat_command, "standard input holds the prompts and cannot be an image");
-    talk t = {.given = given, .to_person = isatty(STDIN_FILENO) && isatty(STDERR_FILENO)};
+    settings own = *given;
+    talk t = {.given = &own, .to_person = isatty(STDIN_FILENO) && isatty(STDERR_FILENO)};
     int code = drawing_prepare(given, &chat_command, &t.shown, true, &t.where);
     if (!code)
         code = model_open(given, &t.model, &t.session);
+    if (!code)
+        code = calibration_open(&own, t.model);
     if (!code && given->operands.count)
         code = show(&t, given->operands.items, given->operands.count);
     if (!code && t.to_person)
@@ -164,6 +167,7 @@ static int chat(const settings *given)
         code = talk_on(&t);
     pictures_close(&t.shown);
     pali_session_free(t.session);
+    pali_calibration_free(own.curves);
     pali_model_free(t.model);
     return code;
 }

@@ -32,6 +32,8 @@ typedef struct settings {
     const char *constrain, *noise_token;
     text_list labels, choices;
     uint64_t max_objects, top_objects;
+    const char *calibration;
+    struct pali_calibration *curves; /* of that file, by calibration_open */
     bool confidence;
     double min_confidence, nms;
     /* scoring */
@@ -46,7 +48,7 @@ typedef struct settings {
     /* looking and measuring */
     bool check, tensors, likelihood;
     uint64_t limit;
-    const char *predictions, *fit_calibration, *calibration;
+    const char *predictions, *fit_calibration;
     bool no_confidence;
     const char *shape, *batch, *stage;
     uint64_t prompt_tokens;

@@ -43,6 +43,7 @@ const option answer_options[] = {
     {"noise-token", 0, OPTION_TEXT, offsetof(settings, noise_token), "PIECE", 0, 0, "the noise class of models taught with one (<noise>)"},
     {"choices", 0, OPTION_WORDS, offsetof(settings, choices), "\"A|B\"", '|', 0, "the answer is one of these texts, as they stand"},
     {"confidence", 0, OPTION_FLAG, offsetof(settings, confidence), NULL, 0, 0, "also tell how sure the model is"},
+    {"calibration", 0, OPTION_TEXT, offsetof(settings, calibration), "FILE", 0, 0, "confidence as a probability: a file of pali eval"},
     {"min-confidence", 0, OPTION_NUMBER, offsetof(settings, min_confidence), "P", 0, 1, "leave out objects below this confidence"},
     {"nms", 0, OPTION_NUMBER, offsetof(settings, nms), "IOU", 0, 1, "then those that overlap a surer one of that label"},
     {"top-objects", 0, OPTION_COUNT, offsetof(settings, top_objects), "K", 1, 1000000, "then all but the K surest"},

@@ -15,14 +15,18 @@ static int run(const settings *given)
     pali_model *model = NULL;
     pali_session *session = NULL;
     drawing where;
+    settings own = *given;
     code = pictures_open(given, &run_command, operands->items, operands->count - 1, &shown);
     if (!code)
         code = drawing_prepare(given, &run_command, &shown, false, &where);
     if (!code)
         code = model_open(given, &model, &session);
     if (!code)
-        code = ask(given, model, session, &shown, true, prompt, &where);
+        code = calibration_open(&own, model);
+    if (!code)
+        code = ask(&own, model, session, &shown, true, prompt, &where);
     pali_session_free(session);
+    pali_calibration_free(own.curves);
     pali_model_free(model);
     pictures_close(&shown);
     return code;

@@ -167,3 +167,10 @@ int model_open(const settings *given, pali_model **model, pali_session **session
     }
     return 0;
 }
+
+int calibration_open(settings *given, const pali_model *model)
+{
+    pali_error err = {0};
+    given->curves = given->calibration ? pali_calibration_open(given->calibration, model, &err) : NULL;
+    return given->calibration && !given->curves ? fail_error(&err) : 0;
+}

@@ -48,6 +48,9 @@ int model_open(const settings *given, pali_model **model, pali_session **session
 /* How the options want an answer made; without a listener. */
 pali_ask_options ask_options(const settings *given);
 
+/* Opens what --calibration names, if anything, as given->curves. Returns 0, or the exit code after saying what is wrong. */
+int calibration_open(settings *given, const pali_model *model);
+
 /*
  * Asks, streams the answer (or prints JSON), draws it, tells how it went, and
  * returns the exit code. `encode` is false where the session has the pictures

@@ -294,6 +294,11 @@ typedef struct pali_ask_options {
     float nms;                  /* by falling confidence, objects with more than this IoU, in (0, 1), with one of the same label; 0: none */
     size_t top_objects;         /* all but so many of the highest confidence; 0: none */
     const char *noise_token;    /* the piece of the noise class of models taught with one; NULL: "<noise>" where the vocabulary has it */
+    /*
+     * Asks for confidence, and makes it a probability, before objects are dropped by it: of objects with a mask and without,
+     * and of answers without objects. Borrowed until the question's answer has been taken; NULL: raw scores.
+     */
+    const pali_calibration *calibration;
 } pali_ask_options;
 
 typedef enum pali_finish {
@@ -356,7 +361,7 @@ size_t pali_answer_token_count(const pali_answer *answer);
 const int32_t *pali_answer_tokens(const pali_answer *answer); /* the end-of-text token, if made, is the last */
 const float *pali_answer_logprobs(const pali_answer *answer); /* one a token, or NULL when neither they nor confidence were asked for */
 double pali_answer_log_likelihood(const pali_answer *answer); /* the sum of these; NAN without */
-double pali_answer_confidence(const pali_answer *answer);     /* exp of their mean, in [0, 1]; NAN without */
+double pali_answer_confidence(const pali_answer *answer);     /* exp of their mean, in [0, 1], or by a calibration of texts the probability that it is right; NAN without */
 pali_finish pali_answer_finish(const pali_answer *answer);
 pali_timings pali_answer_timings(const pali_answer *answer);
 

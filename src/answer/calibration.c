@@ -178,6 +178,11 @@ double pl_curve_at(const pl_curve_point *points, size_t count, double score)
     return a.probability + (b.probability - a.probability) * ((score - a.score) / (b.score - a.score));
 }
 
+bool pl_calibration_has(const pali_calibration *calibration, pali_calibrated kind)
+{
+    return calibration && calibration->curves[kind].count > 0;
+}
+
 double pl_calibration_apply(const pali_calibration *calibration, pali_calibrated kind, const char *label, double score)
 {
     if (isnan(score))

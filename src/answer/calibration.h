@@ -55,6 +55,9 @@ pali_status pl_calibration_check(const pali_calibration *calibration, const pali
 /* The probability of a curve [count >= 1 points] at a score. */
 double pl_curve_at(const pl_curve_point *points, size_t count, double score);
 
+/* True when curves were fitted for the kind; NULL has none. */
+bool pl_calibration_has(const pali_calibration *calibration, pali_calibrated kind);
+
 /* As pali_calibration_apply. */
 double pl_calibration_apply(const pali_calibration *calibration, pali_calibrated kind, const char *label, double score);
 

@@ -14,7 +14,7 @@ static void *copy_of(const void *from, size_t count, size_t size, pali_error *er
     return copy;
 }
 
-/* Confidences, then what they leave. */
+/* Confidences, as probabilities where there is a calibration, then what they leave. */
 static pali_status rate_objects(pali_answer *answer, const pali_session *session, pali_error *err)
 {
     const pl_timeline *const t = &session->timeline;
@@ -29,6 +29,11 @@ static pali_status rate_objects(pali_answer *answer, const pali_session *session
     if (!t->question.confidence)
         return PALI_OK;
     const pali_status status = pl_confidence_rate(&source, &answer->objects, err);
+    for (size_t i = 0; status == PALI_OK && session->form.calibration && i < answer->objects.count; i++) {
+        pali_object *const o = &answer->objects.items[i];
+        if (!o->problem)
+            o->confidence = pl_calibration_apply(session->form.calibration, o->has_codes ? PALI_CALIBRATED_MASK : PALI_CALIBRATED_BOX, o->label, o->confidence);
+    }
     return status == PALI_OK && session->form.filters ? pl_objects_filter(&answer->objects, &session->form.filter, err) : status;
 }
 
@@ -90,6 +95,9 @@ pali_answer *pl_answer_of(const pali_session *session, pali_error *err)
     pali_status status = answer->text && answer->tokens && (answer->logprobs || !t->question.logprobs) ? add_objects(answer, session, err) : PALI_MEMORY;
     if (status == PALI_OK && session->model->codec)
         status = add_masks(answer, session->model->codec, t->features, err);
+    answer->probability = (double)NAN;
+    if (status == PALI_OK && answer->logprobs && pl_calibration_has(session->form.calibration, PALI_CALIBRATED_TEXT) && answer->objects.count == 0 && count)
+        answer->probability = pl_calibration_apply(session->form.calibration, PALI_CALIBRATED_TEXT, NULL, exp(pali_answer_log_likelihood(answer)));
     if (status == PALI_OK)
         return answer;
     pali_answer_free(answer);
@@ -132,6 +140,8 @@ double pali_answer_log_likelihood(const pali_answer *answer)
 
 double pali_answer_confidence(const pali_answer *answer)
 {
+    if (!isnan(answer->probability))
+        return answer->probability;
     return answer->count ? exp(pali_answer_log_likelihood(answer) / (double)answer->count) : (double)NAN;
 }
 

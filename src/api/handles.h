@@ -4,6 +4,7 @@
 
 #include <pali/pali.h>
 
+#include "answer/calibration.h"
 #include "answer/confidence.h"
 #include "answer/mask_codec.h"
 #include "generate/timeline.h"
@@ -36,6 +37,7 @@ typedef struct pl_answer_form {
     pl_object_filter filter;
     bool filters;  /* it asks for one */
     bool logprobs; /* they are told in JSON */
+    const pali_calibration *calibration; /* borrowed; NULL: none */
 } pl_answer_form;
 
 struct pali_session {
@@ -53,6 +55,7 @@ struct pali_answer {
     pali_timings timings;
     pl_objects objects;
     bool rated, tells_logprobs; /* confidence was asked for; log-probabilities are told in JSON */
+    double probability;         /* of the text, calibrated; NAN: it is not */
 };
 
 /* The answer that a session has made so far; new. */

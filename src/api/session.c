@@ -67,7 +67,7 @@ pali_status pali_session_use_images(pali_session *session, const pali_session *f
 
 static bool wants_confidence(const pali_ask_options *o)
 {
-    return o->confidence || o->min_confidence > 0 || o->nms > 0 || o->top_objects > 0;
+    return o->confidence || o->min_confidence > 0 || o->nms > 0 || o->top_objects > 0 || o->calibration;
 }
 
 static pali_status check_question(const pali_ask_options *o, pali_error *err)
@@ -97,6 +97,7 @@ static pl_answer_form form_of(const pali_ask_options *o)
         .filter = {.least = (double)o->min_confidence, .nms = (double)o->nms, .most = o->top_objects},
         .filters = o->min_confidence > 0 || o->nms > 0 || o->top_objects > 0,
         .logprobs = o->logprobs,
+        .calibration = o->calibration,
     };
 }
 

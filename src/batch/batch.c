@@ -104,8 +104,9 @@ static json_t *ask_json(const pali_ask_options *ask)
 /* Which objects are told, and how sure. */
 static json_t *objects_json(const pali_ask_options *ask)
 {
-    return json_pack("{s:I, s:b, s:f, s:f, s:I, s:o}", "max_objects", (json_int_t)ask->max_objects, "confidence", ask->confidence, "min_confidence",
-                     (double)ask->min_confidence, "nms", (double)ask->nms, "top_objects", (json_int_t)ask->top_objects, "noise_token", text_or_null(ask->noise_token));
+    return json_pack("{s:I, s:b, s:f, s:f, s:I, s:o, s:b}", "max_objects", (json_int_t)ask->max_objects, "confidence", ask->confidence, "min_confidence",
+                     (double)ask->min_confidence, "nms", (double)ask->nms, "top_objects", (json_int_t)ask->top_objects, "noise_token", text_or_null(ask->noise_token),
+                     "calibration", ask->calibration != NULL);
 }
 
 static json_t *options_json(const pali_batch_options *o, const pali_ask_options *ask)

@@ -99,7 +99,9 @@ static void tell_progress(void *context, size_t done)
 static pali_status measure_rows(measurement *m, pali_model *model, pali_error *err)
 {
     const pali_eval_options *const options = m->options;
-    const pali_ask_options ask = {.size = sizeof ask, .max_tokens = options->max_tokens, .logprobs = !options->no_confidence, .constrain = options->constrain, .beams = options->beams};
+    const bool rated = !options->no_confidence && options->beams <= 1; /* beams know no confidences of objects */
+    const pali_ask_options ask = {.size = sizeof ask, .max_tokens = options->max_tokens, .confidence = rated, .logprobs = !options->no_confidence,
+                                  .constrain = options->constrain, .beams = options->beams};
     const pl_rows_job job = {
         .count = m->rows.count,
         .batch = options->batch ? options->batch : pl_rows_batch(model, 1, &ask),

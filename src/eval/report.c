@@ -135,16 +135,6 @@ static pali_status add_objects(pl_eval_report *report, const pl_truth *truth, co
     return status;
 }
 
-/* The probability of an answer, all tokens' multiplied; NAN where they were not kept. */
-static double text_probability(const pali_answer *answer)
-{
-    const float *const logprobs = pali_answer_logprobs(answer);
-    double sum = logprobs ? 0 : (double)NAN;
-    for (size_t i = 0; logprobs && i < pali_answer_token_count(answer); i++)
-        sum += (double)logprobs[i];
-    return exp(sum);
-}
-
 /* Objects where the row is about objects; else *text_score becomes the probability of the text. */
 static pali_status add_answer(pl_eval_report *report, const pl_eval_kind *kind, const pl_eval_row *row, const pali_answer *answer, bool exact, double *text_score, pali_error *err)
 {
@@ -153,7 +143,7 @@ static pali_status add_answer(pl_eval_report *report, const pl_eval_kind *kind, 
     if (status == PALI_OK && expects_objects(kind, &truth)) {
         status = add_objects(report, &truth, answer, err);
     } else if (status == PALI_OK) {
-        *text_score = text_probability(answer);
+        *text_score = exp(pali_answer_log_likelihood(answer));
         status = pl_samples_add(&report->samples[PALI_CALIBRATED_TEXT], (pl_sample){.score = *text_score, .right = exact}, err);
     }
     pl_truth_free(&truth);

@@ -18,6 +18,25 @@ expect_json rows=3 matches=1 kinds.caption.exact=1 kinds.answer.rows=1 boxes.tru
 tail -n 1 "$work/out.jsonl" >"$work/out"
 expect_json row=4 'prefix=detect cat' prediction:text tokens:list exact:false log_likelihood:number
 
+# A calibration is fitted by eval and read by run; not from too few rows, nor for another model.
+run eval -m "$model" -n 6 --fit-calibration "$work/curves.json" "$work/rows.jsonl"
+expect_error 4 'curves.json: not written: found'
+[ ! -e "$work/curves.json" ] || failed 'a calibration of three rows was written'
+run eval -m "$model" --batch 16 --fit-calibration "$work/curves.json" --json "$data/nano/rows.jsonl"
+expect_ok
+expect_json calibration.boxes.samples:number calibration.boxes.points:number reliability.boxes.ece:number reliability.text.brier:number boxes.ap:number
+run eval -m "$data/tiny/pg1" --calibration "$work/curves.json" "$work/rows.jsonl"
+expect_error 3 'curves.json: fitted on a paligemma of'
+run eval -m "$model" --limit 30 --calibration "$work/curves.json" --json "$data/nano/rows.jsonl"
+expect_json reliability.boxes_calibrated.ece:number
+run run -m "$model" --calibration "$work/curves.json" --json "$data/nano/000000.jpg" 'detect heart'
+expect_ok
+expect_json objects:list confidence:number
+run run -m "$model" --calibration "$work/rows.jsonl" "$data/nano/000000.jpg" 'detect heart'
+expect_error 3 'rows.jsonl: '
+run eval -m "$model" --no-confidence --fit-calibration "$work/other.json" "$work/rows.jsonl"
+expect_error 2 'found both fit_calibration and no_confidence'
+
 mkdir "$work/sub"
 run eval -m "$model" --predictions "$work/sub/../rows.jsonl" "$work/rows.jsonl"
 expect_error 2 'rows.jsonl: is the file of the rows'

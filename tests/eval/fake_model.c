@@ -107,7 +107,7 @@ pali_status pali_session_prompt(pali_session *session, const char *prompt, const
     if (!session->looks)
         abort();
     session->model->max_tokens = options->max_tokens;
-    session->model->rating = options->logprobs;
+    session->model->rating = options->confidence;
     session->from = session->model->answers;
     while (session->from->prompt && strcmp(session->from->prompt, prompt) != 0)
         session->from++;
@@ -174,10 +174,9 @@ const int32_t *pali_answer_tokens(const pali_answer *answer)
     return answer->tokens;
 }
 
-const float *pali_answer_logprobs(const pali_answer *answer)
+double pali_answer_log_likelihood(const pali_answer *answer)
 {
-    static const float halves[2] = {-0.5f, -0.25f};
-    return answer->from->rated ? halves : NULL;
+    return answer->from->text_score > 0 ? log(answer->from->text_score) : (double)NAN;
 }
 
 size_t pali_image_width(const pali_image *image)

@@ -14,7 +14,7 @@ typedef struct fake_answer {
     const char *prompt, *answer; /* answer NULL: the call fails */
     pali_finish finish;
     double confidences[FAKE_OBJECTS]; /* of the objects in its text; 0: none */
-    bool rated; /* it has log-probabilities, -1/2 and -1/4 */
+    double text_score; /* its probability; 0: none */
 } fake_answer;
 
 struct pali_model {
@@ -23,7 +23,7 @@ struct pali_model {
     size_t encoded;             /* calls that encoded pictures */
     size_t images;              /* pictures of the last such call */
     size_t max_tokens;          /* of the last question */
-    bool rating;                /* likewise: were log-probabilities asked for */
+    bool rating;                /* likewise: was confidence asked for */
     size_t largest_step;        /* most sessions that took a step together */
     const char *path;           /* of its files; NULL: a folder without a codec */
 };

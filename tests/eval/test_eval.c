@@ -169,6 +169,88 @@ static void metrics_of_known_answers(void **state)
     assert_int_equal(model.largest_step, 8);
 }
 
+#define CONFIDENT(p, ...) .prompt = p, .finish = PALI_FINISH_EOS, __VA_ARGS__
+
+/* Two cats of which the surer is right, a text of each kind; the same without confidences. */
+static void scores_against_what_was_right(void **state)
+{
+    (void)state;
+    static const fake_answer rated[] = {
+        {CONFIDENT("detect cat", .answer = B " cat ; " A " cat", .confidences = {0.25, 0.75})},
+        {CONFIDENT("detect dog", .answer = B " dog ; " A " dog")},
+        {CONFIDENT("one", .answer = "1", .text_score = 0.5)},
+        {CONFIDENT("two", .answer = "2", .text_score = 0.25)},
+        {0},
+    };
+    write_file("rows.jsonl", "{\"image\": \"a.png\", \"prefix\": \"detect cat\", \"suffix\": \"" A " cat\"}\n"
+                             "{\"image\": \"a.png\", \"prefix\": \"one\", \"suffix\": \"1\"}\n"
+                             "{\"image\": \"a.png\", \"prefix\": \"two\", \"suffix\": \"1\"}\n"
+                             "{\"image\": \"a.png\", \"prefix\": \"detect dog\", \"suffix\": \"" A " dog\"}\n");
+    pali_model model = {.answers = rated};
+    json_t *m = evaluate(&model, &(pali_eval_options){.batch = 3});
+    assert_true(model.rating);
+    assert_int_equal(model.largest_step, 3);
+    assert_number(m, "boxes.labels.cat.ap50", 1);   /* by confidence */
+    assert_number(m, "boxes.labels.dog.ap50", 0.5); /* by output */
+    assert_number(m, "boxes.labels.dog.ap", 0.5);
+    assert_number(m, "reliability.boxes.samples", 2);
+    assert_number(m, "reliability.boxes.right", 1);
+    assert_number(m, "reliability.boxes.mean_score", 0.5);
+    assert_number(m, "reliability.boxes.ece", 0.25);
+    assert_number(m, "reliability.boxes.brier", 0.0625);
+    assert_number(m, "reliability.text.samples", 2);
+    assert_number(m, "reliability.text.brier", (0.25 + 0.0625) / 2);
+    assert_null(at(m, "masks"));
+    json_decref(m);
+    json_decref(evaluate(&model, &(pali_eval_options){.no_confidence = true}));
+    assert_false(model.rating);
+    pali_error err = {0};
+    assert_null(pali_eval(&model, rows_path, &(pali_eval_options){.fit_calibration = predictions_path}, &err));
+    assert_int_equal(err.status, PALI_INPUT);
+    assert_non_null(strstr(err.message, "found 2 boxes, 0 masks and 2 texts"));
+    assert_null(pali_eval(&model, rows_path, &(pali_eval_options){.fit_calibration = predictions_path, .no_confidence = true}, &err));
+    assert_int_equal(err.status, PALI_USAGE);
+    assert_null(pali_eval(&model, rows_path, &(pali_eval_options){.calibration = rows_path}, &err));
+    assert_int_equal(err.status, PALI_MODEL);
+    assert_null(pali_eval(&model, rows_path, &(pali_eval_options){.batch = 5000}, &err));
+    assert_int_equal(err.status, PALI_USAGE);
+}
+
+static const char *const mask_row = "{\"image\": \"a.png\", \"prefix\": \"segment cat\", \"suffix\": \"" A " cat\", \"mask\": {\"size\": [32, 64], \"counts\": [0, 384, 1664]}}\n";
+
+/* Without a codec what was found has no mask, and counts as wrong; with nano's it has one. */
+static void masks_of_rows(void **state)
+{
+    (void)state;
+    static const fake_answer found[] = {
+        {CONFIDENT("segment cat", .answer = A "<seg000><seg000><seg000><seg000><seg000><seg000><seg000><seg000><seg000><seg000><seg000><seg000><seg000><seg000><seg000><seg000> cat", .confidences = {0.75})},
+        {0},
+    };
+    write_file("rows.jsonl", mask_row);
+    pali_model model = {.answers = found};
+    json_t *m = evaluate(&model, NULL);
+    assert_number(m, "boxes.mean_iou", 1);
+    assert_number(m, "masks.truths", 1);
+    assert_number(m, "masks.mean_iou", 0);
+    assert_number(m, "refcoco.invalid", 1);
+    assert_number(m, "refcoco.boxacc_75", 1);
+    assert_number(m, "reliability.masks.right", 0);
+    assert_null(at(m, "reliability.boxes"));
+    json_decref(m);
+    model.path = "models/nano";
+    m = evaluate(&model, NULL);
+    assert_number(m, "refcoco.invalid", 0);
+    const double iou = json_number_value(at(m, "masks.mean_iou"));
+    assert_true(iou > 0 && iou < 1);
+    assert_number(m, "refcoco.miou", iou);
+    json_decref(m);
+    write_file("rows.jsonl", "{\"image\": \"a.png\", \"prefix\": \"segment cat\", \"suffix\": \"" A " cat\", \"mask\": [[0, 0, 1]]}\n");
+    pali_error err = {0};
+    assert_null(pali_eval(&model, rows_path, NULL, &err));
+    assert_int_equal(err.status, PALI_INPUT);
+    assert_non_null(strstr(err.message, "rows.jsonl:1: mask 1: found a polygon of 3 numbers"));
+}
+
 static void limit_and_defaults(void **state)
 {
     (void)state;
@@ -280,6 +362,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(metrics_of_known_answers),
+        cmocka_unit_test(scores_against_what_was_right),
+        cmocka_unit_test(masks_of_rows),
         cmocka_unit_test(limit_and_defaults),
         cmocka_unit_test(predictions_are_written),
         cmocka_unit_test(wrong_rows_are_named),
