@@ -142,24 +142,33 @@ static void test_no_dead_end(void **state)
     }
 }
 
-/* The same with a first object there already, whose box comes again: every length that is left. */
-static void test_same_box(void **state)
+/* The same with a first object there already, whose box comes again: every length that is left. Its label is of so many words. */
+static void test_same_box_of(const fixture *f, size_t label)
 {
-    static const int32_t first[] = {LOCATION + 1, LOCATION + 1, LOCATION + 2, LOCATION + 2, 7, 11, LOCATION + 1, LOCATION + 1};
-    int32_t ids[LONGEST];
-    const size_t count = sizeof first / sizeof *first;
-    memcpy(ids, first, sizeof first);
+    int32_t ids[LONGEST] = {LOCATION + 1, LOCATION + 1, LOCATION + 2, LOCATION + 2};
+    size_t count = 4;
+    for (size_t i = 0; i < label; i++)
+        ids[count++] = 7;
+    ids[count++] = 11;
+    ids[count++] = LOCATION + 1;
+    ids[count++] = LOCATION + 1;
     for (size_t longest = count + 3; longest <= count + 6; longest++) {
         answers = 0;
         const pl_history history = {.tokens = ids, .count = count, .left = longest - count};
         pl_allowed allowed = {0};
-        assert_int_equal(((fixture *)*state)->constraint->allow(((fixture *)*state)->constraint, &history, &allowed, NULL), PALI_OK);
+        assert_int_equal(f->constraint->allow(f->constraint, &history, &allowed, NULL), PALI_OK);
         free(allowed.ranges);
         if (longest > count + 3) /* with one token for a label the box would be a dead end, so it is not begun */
-            follow(*state, ids, count, longest);
+            follow(f, ids, count, longest);
         else
             assert_int_equal(allowed.count, 0);
     }
+}
+
+static void test_same_box(void **state)
+{
+    test_same_box_of(*state, 1);
+    test_same_box_of(*state, 2);
 }
 
 /* Does the constraint let all of this through, and the end after it? */
