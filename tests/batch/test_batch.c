@@ -322,12 +322,12 @@ static void test_options(void **state)
              "{\"image\": \"%s/tests/data/clip/clip.gif\"}\n"
              "{\"image\": \"%s/tests/data/clip/clip.gif\", \"prompt\": \"ocr\"}\n"
              "nonsense\n"
-             "{\"image\": \"%s/tests/data/clip/clip.gif\", \"prompt\": \"caption en\"}\n"
+             "{\"image\": \"%s/tests/data/clip/clip.gif\", \"prompt\": \"caption \\ufffd en\"}\n"
              "{\"image\": \"%s/tests/data/clip/clip.gif\", \"stride\": 2}\n"
              "{\"image\": [\"%s/tests/data/clip/00.png\", \"%s/tests/data/clip/01.png\", \"%s/tests/data/clip/02.png\"]}\n",
              here, here, here, here, here, here, here);
     write_text(rows_path, text);
-    const pali_batch_report report = run_batch(model, &(pali_batch_options){.ask = &ask, .prompt = "caption en", .frames = 3, .batch = 2, .timings = true});
+    const pali_batch_report report = run_batch(model, &(pali_batch_options){.ask = &ask, .prompt = "caption \xff en", .frames = 3, .batch = 2, .timings = true});
     assert_int_equal(report.failed, 1);
     char *const output = read_text(output_path, NULL);
     static const bool encoded[] = {true, false, false, false, true, true};
@@ -341,7 +341,7 @@ static void test_options(void **state)
         assert_int_equal(json_real_value(json_object_get(timings, "encode")) > 0, encoded[i]);
         assert_true(json_real_value(json_object_get(timings, "prefill")) > 0);
     }
-    assert_string_equal(json_string_value(json_object_get(lines[0], "prompt")), "caption en");
+    assert_string_equal(json_string_value(json_object_get(lines[0], "prompt")), "caption \xef\xbf\xbd en");
     assert_string_equal(json_string_value(json_object_get(lines[1], "prompt")), "ocr");
     /* The animation's frames and their files, the shared and the own encoding: the same answer. A stride: another. */
     assert_true(json_equal(json_object_get(lines[0], "logprobs"), json_object_get(lines[3], "logprobs")));
