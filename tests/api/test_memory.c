@@ -28,10 +28,12 @@ static pali_status score(pali_session *session, pali_error *err)
 static pali_status ask(pali_session *session, pali_error *err)
 {
     pali_image *image = pali_image_open(TINY "a.png", err);
-    const pali_ask_options options = {.max_tokens = 4, .logprobs = true, .start = "<loc0001>"};
+    const pali_ask_options options = {.max_tokens = 4, .logprobs = true, .start = "<loc0001><loc0001><loc0900><loc0900> cat"};
     pali_answer *answer = image ? pali_ask(session, &image, 1, "caption en", &options, err) : NULL;
-    pali_session *fork = answer ? pali_session_fork(session, NULL, err) : NULL;
+    pali_image *drawn = answer ? pali_answer_draw(answer, image, NULL, err) : NULL;
+    pali_session *fork = drawn ? pali_session_fork(session, NULL, err) : NULL;
     pali_status status = fork ? score(session, err) : err->status;
+    pali_image_free(drawn);
     pali_session_free(fork);
     pali_answer_free(answer);
     pali_image_free(image);
