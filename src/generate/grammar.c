@@ -147,7 +147,7 @@ static bool next_object(const reading *r, size_t *at, object *o)
 
 static bool same_sides(const int *a, const int *b, size_t count)
 {
-    return memcmp(a, b, count * sizeof *a) == 0;
+    return count == 0 || memcmp(a, b, count * sizeof *a) == 0;
 }
 
 /* Boxes with y2 > y1 and x2 > x1 whose first `count` sides are given, themselves legal so far. */

@@ -19,7 +19,8 @@
 enum { EOS = 1, LOCATION = 2, BINS = 3, FIRST_TEXT = 5, LONGEST = 32 };
 
 /* A piece with a noise class, one with a newline and one that is a tag are no labels. */
-static const char *const pieces[] = {"<unk>", "<eos>", "<loc0000>", "<loc0001>", "<loc0002>", SPACE, "a", SPACE "a", ";", SPACE ";", SPACE "a" SPACE ";", SPACE ";" SPACE, ("b" SPACE), "noise", "a\n", "<b>"};
+static const char *const pieces[] = {"<unk>", "<eos>", "<loc0000>", "<loc0001>", "<loc0002>", SPACE, "a", (SPACE "a"), ";", (SPACE ";"), (SPACE "a" SPACE ";"),
+                                     (SPACE ";" SPACE), ("b" SPACE), "noise", "a\n", "<b>"};
 enum { PIECES = sizeof pieces / sizeof *pieces, NOISE = 13, LAST_TEXT = 12 };
 
 typedef struct fixture {
