@@ -5,7 +5,7 @@
  * point, at its mean score and at (right + 1/2) / (samples + 1), so that no
  * probability is 0 or 1; straight lines run between. On nano's boxes this came
  * out better than the step function itself, Platt's and the beta map in
- * log-likelihood and Brier score, from 50 samples on (docs/ANSWERS.md).
+ * log-likelihood and Brier score, from 50 samples on (docs/MODEL.md).
  */
 #ifndef PL_EVAL_ISOTONIC_H
 #define PL_EVAL_ISOTONIC_H

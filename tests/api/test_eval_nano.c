@@ -107,7 +107,7 @@ static void fitted_and_used(void **state)
     assert_true(number(fitted, "calibration.boxes.samples") >= 50);
     json_decref(fitted);
     json_t *const measured = evaluate(*state, halves[1], &(pali_eval_options){.calibration = curves});
-    /* So few rows: that calibration helps is shown on more (docs/ANSWERS.md); here that it does no harm. */
+    /* So few rows: that calibration helps is shown on more (docs/MODEL.md); here that it does no harm. */
     assert_true(number(measured, "reliability.boxes_calibrated.brier") < number(measured, "reliability.boxes.brier") + 0.02);
     assert_true(number(measured, "reliability.boxes_calibrated.mean_score") != number(measured, "reliability.boxes.mean_score"));
     json_decref(measured);
