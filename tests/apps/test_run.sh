@@ -51,6 +51,24 @@ expect_error 2 'beams: found 2 together with a temperature'
 run run -q -n 8 -m "$model" --best-of 2 "$picture" 'caption en'
 expect_error 2 'best_of: found 2 with temperature 0'
 
+# --choices is cut at |, --labels at ;; what comes is one of the first, and objects of the second.
+run run -m "$model" --choices 'yes|no|' "$picture" 'caption en'
+expect_error 2 'choices: found nothing as number 3'
+run run -m "$model" --choices 'only this' "$picture" 'caption en'
+expect_ok
+expect_equal 'one choice' "$(cat "$work/out")" 'only this'
+run run -m "$model" --labels 'cat; car' "$picture" 'caption en'
+expect_error 2 'labels: found a prompt without objects'
+run run -m "$model" --labels 'cat;cat' "$picture" 'detect cat'
+expect_error 2 "labels: found 'cat' twice"
+run run -m "$model" --labels cat --constrain off "$picture" 'detect cat'
+expect_error 2 'found "off" and labels'
+run run -m "$model" --labels cat --confidence --max-objects 1 --json "$picture" 'detect dog'
+expect_ok
+expect_json confidence:number log_likelihood:number finish_reason=eos
+run run -m "$model" --min-confidence 2 "$picture" 'detect cat'
+expect_error 2 "--min-confidence: found '2'"
+
 # One JSON object.
 run run -q -n 8 -m "$model" --json "$picture" 'caption en'
 expect_ok

@@ -97,7 +97,7 @@ static void test_search(void **state)
     exhaust("search", search, *state, PALI_OK);
 }
 
-/* What the vocabulary of the tiny models allows after the grammar is asked for the tokens so far, which is not a label. */
+/* Every token, at every place. */
 static bool any_token(void *context, const int32_t *tokens, size_t count, unsigned char *allowed, size_t vocabulary)
 {
     (void)context;
