@@ -166,6 +166,7 @@ typedef struct pali_model_info {
     uint64_t weight_bytes;     /* in files */
     uint64_t copied_bytes;     /* of which copied or converted into memory */
     double load_seconds;
+    const char *codec;         /* the file of its mask codec; NULL: it has none */
 } pali_model_info;
 
 pali_status pali_model_describe(const pali_model *model, pali_model_info *info, pali_error *err);

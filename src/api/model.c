@@ -230,6 +230,7 @@ pali_status pali_model_describe(const pali_model *model, pali_model_info *info, 
         .weight_bytes = w->weight_bytes,
         .copied_bytes = w->copied_bytes,
         .load_seconds = model->load_seconds,
+        .codec = model->codec ? model->codec->network->path : NULL,
     };
     return PALI_OK;
 }

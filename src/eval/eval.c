@@ -127,8 +127,10 @@ static pali_status prepare(measurement *m, pali_model *model, pali_error *err)
     pali_status status = check_writable(options->predictions, "predictions", path, err);
     if (status == PALI_OK)
         status = check_writable(options->fit_calibration, "a calibration", path, err);
-    if (status == PALI_OK && options->fit_calibration && options->no_confidence)
-        status = pl_fail(err, PALI_USAGE, "a calibration is fitted on confidences, found both fit_calibration and no_confidence");
+    if (status == PALI_OK && (options->fit_calibration || options->calibration) && options->no_confidence)
+        status = pl_fail(err, PALI_USAGE, "a calibration is of confidences, found both %s and no_confidence", options->fit_calibration ? "fit_calibration" : "calibration");
+    if (status == PALI_OK && options->fit_calibration && options->predictions && strcmp(options->fit_calibration, options->predictions) == 0)
+        status = pl_fail(err, PALI_USAGE, "%s: is to hold the predictions, expected another file to write a calibration to", options->predictions);
     if (status == PALI_OK)
         status = pl_eval_rows_read(path, options->limit, &m->rows, err);
     if (status == PALI_OK)
@@ -137,8 +139,8 @@ static pali_status prepare(measurement *m, pali_model *model, pali_error *err)
         m->calibration = pl_calibration_open(options->calibration, err);
         status = m->calibration ? pl_calibration_check(m->calibration, &m->info, err) : pl_status_of(err, PALI_MODEL);
     }
-    if (status == PALI_OK)
-        status = pl_codec_open_of(m->info.path, &m->codec, err);
+    if (status == PALI_OK && m->info.codec && !(m->codec = pl_codec_open(m->info.codec, err)))
+        status = pl_status_of(err, PALI_MODEL);
     m->report.calibration = m->calibration;
     m->report.maker = (pl_mask_maker){.codec = m->codec, .hands = {.kernels = pl_kernels_get(NULL, NULL)}};
     return status;

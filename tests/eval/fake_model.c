@@ -194,7 +194,7 @@ size_t pali_image_height(const pali_image *image)
 pali_status pali_model_describe(const pali_model *model, pali_model_info *info, pali_error *err)
 {
     (void)err;
-    *info = (pali_model_info){.path = model->path ? model->path : "tests/eval", .family = "paligemma", .parameters = 1000, .image_size = 112, .vocabulary = 3008};
+    *info = (pali_model_info){.path = "no model", .codec = model->codec, .family = "paligemma", .parameters = 1000, .image_size = 112, .vocabulary = 3008};
     return PALI_OK;
 }
 

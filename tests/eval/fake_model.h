@@ -25,7 +25,7 @@ struct pali_model {
     size_t max_tokens;          /* of the last question */
     bool rating;                /* likewise: was confidence asked for */
     size_t largest_step;        /* most sessions that took a step together */
-    const char *path;           /* of its files; NULL: a folder without a codec */
+    const char *codec;          /* file of its mask codec; NULL: it has none */
 };
 
 #endif

@@ -176,7 +176,7 @@ static void scores_against_what_was_right(void **state)
 {
     (void)state;
     static const fake_answer rated[] = {
-        {CONFIDENT("detect cat", .answer = B " cat ; " A " cat", .confidences = {0.25, 0.75})},
+        {CONFIDENT("detect cat", .answer = B " cat ; " A " cat ; <loc0000><loc0000><loc0000><loc0009> cat", .confidences = {0.25, 0.75, 0.5})}, /* without area: no sample */
         {CONFIDENT("detect dog", .answer = B " dog ; " A " dog")},
         {CONFIDENT("one", .answer = "1", .text_score = 0.5)},
         {CONFIDENT("two", .answer = "2", .text_score = 0.25)},
@@ -210,6 +210,10 @@ static void scores_against_what_was_right(void **state)
     assert_non_null(strstr(err.message, "found 2 boxes, 0 masks and 2 texts"));
     assert_null(pali_eval(&model, rows_path, &(pali_eval_options){.fit_calibration = predictions_path, .no_confidence = true}, &err));
     assert_int_equal(err.status, PALI_USAGE);
+    assert_null(pali_eval(&model, rows_path, &(pali_eval_options){.fit_calibration = predictions_path, .predictions = predictions_path}, &err));
+    assert_int_equal(err.status, PALI_USAGE);
+    assert_null(pali_eval(&model, rows_path, &(pali_eval_options){.calibration = rows_path, .no_confidence = true}, &err));
+    assert_int_equal(err.status, PALI_USAGE);
     assert_null(pali_eval(&model, rows_path, &(pali_eval_options){.calibration = rows_path}, &err));
     assert_int_equal(err.status, PALI_MODEL);
     assert_null(pali_eval(&model, rows_path, &(pali_eval_options){.batch = 5000}, &err));
@@ -237,7 +241,7 @@ static void masks_of_rows(void **state)
     assert_number(m, "reliability.masks.right", 0);
     assert_null(at(m, "reliability.boxes"));
     json_decref(m);
-    model.path = "models/nano";
+    model.codec = "models/nano/vae-oid.npz";
     m = evaluate(&model, NULL);
     assert_number(m, "refcoco.invalid", 0);
     const double iou = json_number_value(at(m, "masks.mean_iou"));

@@ -224,6 +224,7 @@ static void wrong_masks_are_refused(void **state)
         {ROW "\"\", \"mask\": {\"size\": [2, 4], \"counts\": [9]}}", "mask 1: "},
         {ROW "\"\", \"mask\": {\"size\": [2, 4], \"counts\": [-8, 16]}}", "mask 1: run length 1 is no whole number"},
         {ROW "\"\", \"mask\": {\"size\": [4, 2], \"counts\": [8]}}", "mask 1: found 2 x 4 pixels, expected the picture's 4 x 2"},
+        {ROW "\"\", \"mask\": {\"size\": [3, 4], \"counts\": [12]}}", "mask 1: found 4 x 3 pixels"},
         {ROW "\"\", \"mask\": \"/etc/passwd\"}", "mask 1: "},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
