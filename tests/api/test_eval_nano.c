@@ -1,7 +1,7 @@
 /*
  * pali_eval on nano's 100 held-out pictures: floors under what it scores, the
- * same figures for any batch, and a calibration that is fitted on half of the
- * rows, used on the other half, and by a question.
+ * same figures for any batch, and a calibration that is fitted, measured, and
+ * used by a question.
  */
 #include <math.h>
 #include <setjmp.h>
@@ -19,8 +19,7 @@
 
 #define DATA "tests/data/nano/"
 
-static char halves[2][64];
-static char curves[64];
+static char rows_path[64], curves[64];
 
 static double number(const json_t *object, const char *path)
 {
@@ -103,15 +102,16 @@ static void check_answers(pali_model *model, const pali_calibration *calibration
 
 static void fitted_and_used(void **state)
 {
-    json_t *const fitted = evaluate(*state, halves[0], &(pali_eval_options){.fit_calibration = curves});
+    json_t *const fitted = evaluate(*state, rows_path, &(pali_eval_options){.fit_calibration = curves});
     assert_true(number(fitted, "calibration.boxes.samples") >= 50);
     json_decref(fitted);
-    json_t *const measured = evaluate(*state, halves[1], &(pali_eval_options){.calibration = curves});
-    /* So few rows: that calibration helps is shown on more (docs/MODEL.md); here that it does no harm. */
-    assert_true(number(measured, "reliability.boxes_calibrated.brier") < number(measured, "reliability.boxes.brier") + 0.02);
-    assert_true(number(measured, "reliability.boxes_calibrated.mean_score") != number(measured, "reliability.boxes.mean_score"));
+    json_t *const measured = evaluate(*state, rows_path, &(pali_eval_options){.calibration = curves});
+    /* On the rows it was fitted on it must be good; how it does on others is in docs/MODEL.md. */
+    assert_true(number(measured, "reliability.boxes.ece") > 0.1);
+    assert_true(number(measured, "reliability.boxes_calibrated.ece") < 0.05);
+    assert_true(number(measured, "reliability.boxes_calibrated.brier") < number(measured, "reliability.boxes.brier"));
     json_decref(measured);
-    /* nano is wrong about too few texts here, so that theirs is made up. */
+    /* nano is wrong about too few texts here, so that their curve is made up. */
     json_t *const file = json_load_file(curves, 0, NULL);
     json_object_set_new(file, "text", json_pack("{s:[[f, f], [f, f]]}", "points", 0.25, 0.125, 1.0, 0.5));
     assert_int_equal(json_dump_file(file, curves, JSON_REAL_PRECISION(17)), 0);
@@ -132,38 +132,41 @@ static void fitted_and_used(void **state)
     pali_model_free(other);
 }
 
-/* Detection rows and every third other, in turn, with absolute paths. */
-static void write_halves(void)
+/* The rows with absolute paths; every third that detects is told that nothing is there, so that enough is wrong. */
+static void write_rows(void)
 {
-    char here[4096], line[8192];
+    char here[4096], line[8192], path[8192];
     assert_non_null(getcwd(here, sizeof here));
-    FILE *const in = fopen(DATA "rows.jsonl", "r"), *const out[2] = {fopen(halves[0], "w"), fopen(halves[1], "w")};
-    assert_true(in && out[0] && out[1]);
-    for (size_t i = 0; fgets(line, sizeof line, in); i++) {
+    FILE *const in = fopen(DATA "rows.jsonl", "r"), *const out = fopen(rows_path, "w");
+    assert_true(in && out);
+    for (size_t n = 0; fgets(line, sizeof line, in);) {
         json_t *const row = json_loads(line, 0, NULL);
-        char path[8192];
-        snprintf(path, sizeof path, "%s/%s%s", here, DATA, json_string_value(json_object_get(row, "image")));
-        json_object_set_new(row, "image", json_string(path));
-        json_dumpf(row, out[i % 4 == 3], JSON_COMPACT); /* most of them to fit on */
-        fputc('\n', out[i % 4 == 3]);
+        const char *const prefix = json_string_value(json_object_get(row, "prefix"));
+        if (strncmp(prefix, "segment", 7) != 0) { /* masks have paths too */
+            snprintf(path, sizeof path, "%s/%s%s", here, DATA, json_string_value(json_object_get(row, "image")));
+            json_object_set_new(row, "image", json_string(path));
+            if (strncmp(prefix, "detect", 6) == 0 && n++ % 3 == 0)
+                json_object_set_new(row, "suffix", json_string(""));
+            json_dumpf(row, out, JSON_COMPACT);
+            fputc('\n', out);
+        }
         json_decref(row);
     }
     fclose(in);
-    fclose(out[0]);
-    fclose(out[1]);
+    fclose(out);
 }
 
 static int set_up(void **state)
 {
-    char *const names[] = {halves[0], halves[1], curves};
-    for (size_t i = 0; i < 3; i++) {
+    char *const names[] = {rows_path, curves};
+    for (size_t i = 0; i < 2; i++) {
         snprintf(names[i], sizeof curves, "/tmp/pali-eval-nano-XXXXXX");
         const int fd = mkstemp(names[i]);
         if (fd < 0)
             return -1;
         close(fd);
     }
-    write_halves();
+    write_rows();
     *state = pali_model_open("models/nano", NULL, NULL);
     return *state ? 0 : -1;
 }
@@ -171,8 +174,7 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
     pali_model_free(*state);
-    unlink(halves[0]);
-    unlink(halves[1]);
+    unlink(rows_path);
     unlink(curves);
     return 0;
 }
