@@ -57,7 +57,7 @@ class Codec(torch.nn.Module):
 
     @torch.no_grad()
     def encode(self, masks, size=1024):
-        """Masks [n, 64, 64] bytes to codes [n, 16] bytes."""
+        """Masks [n, 64, 64], 0 to 255, to codes [n, 16] bytes."""
         parts = [self.nearest(self.encoder(centred(part)).permute(0, 2, 3, 1).flatten(0, 2)).view(-1, GRID * GRID)
                  for part in torch.from_numpy(np.asarray(masks)).split(size)]
         return torch.cat(parts).to(torch.uint8).numpy()
@@ -84,21 +84,26 @@ def load(path):
 
 
 def centred(masks):
-    """[n, 64, 64] bytes to [n, 1, 64, 64] floats in [-1, 1]."""
+    """[n, 64, 64], 0 to 255, to [n, 1, 64, 64] floats in [-1, 1]."""
     return masks[:, None].float() / 127.5 - 1.0
 
 
-def shrink(mask):
-    """What a box cuts out of a mask, [h, w] bytes, to [64, 64] bytes."""
+def squared(mask):
+    """What a box cuts out of a mask, [h, w] bytes, to [64, 64] floats, 0 to 255."""
     values = torch.from_numpy(mask.astype(np.float32))[None, None]
     values = F.interpolate(values, (SIDE, SIDE), mode="bilinear", antialias=True, align_corners=False)
-    return values[0, 0].round().to(torch.uint8).numpy()
+    return values[0, 0].numpy()
+
+
+def shrink(mask):
+    """The same rounded to bytes, to be kept."""
+    return np.rint(squared(mask)).astype(np.uint8)
 
 
 def cut(mask, bins):
     """What location bins y1 x1 y2 x2 cut out of a mask [height, width] at the size of its picture, for `encode`."""
     y1, x1, y2, x2 = (round(b / 1023.0 * side) for b, side in zip(bins, mask.shape * 2))
-    return shrink(mask[y1:max(y2, y1 + 1), x1:max(x2, x1 + 1)])
+    return squared(mask[y1:max(y2, y1 + 1), x1:max(x2, x1 + 1)])
 
 
 def paste(decoded, bins, height, width):

@@ -48,7 +48,7 @@ wait
 "$PYTHON" "$here/codes.py" "$work/vae-oid.npz" "$work/pool0" "$work/pool1"
 
 train --tower-only --minutes "$TOWER" --pictures 64 --out "$work/tower" | tee "$work/tower.log"
-train --start "$work/tower" --minutes "$MINUTES" --pictures 16 --wait 120 --out "$work/trained" | tee "$work/train.log"
+train --begin "$work/tower" --minutes "$MINUTES" --pictures 16 --wait 120 --out "$work/trained" | tee "$work/train.log"
 
 "$PYTHON" "$here/pack.py" "$work/trained/last.pt" "$work/tokenizer" "$work/vae-oid.npz" "$root/models/nano"
 

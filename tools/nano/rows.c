@@ -61,15 +61,16 @@ static void append_box(char *const text, const size_t size, const scene_box b, c
     snprintf(text + used, size - used, " %s", label);
 }
 
-/* The objects that a label means, in the order of the answer. */
-typedef struct named {
-    int objects[SCENE_MAX_OBJECTS];
+/* An answer in boxes and labels; {0} is the empty one. */
+typedef struct objects_answer {
+    char text[SCENE_SUFFIX_SIZE];   /* incomplete when there are more than MAX_BOXES */
+    int objects[SCENE_MAX_OBJECTS]; /* [count], in the order of the text */
     int count;
-} named;
+} objects_answer;
 
-/* Adds every object of the shape and colour (-1: any) from left to right: its number to `n`, its box to `text`. */
-static void name_objects(char *const text, const size_t size, named *const n, const scene *const s, const int shape,
-                         const int color, const char *const label)
+/* Adds every object of the shape and colour (-1: any), from left to right. */
+static void name_objects(objects_answer *const n, const scene *const s, const int shape, const int color,
+                         const char *const label)
 {
     const int first = n->count;
     for (int i = 0; i < s->count; i++) {
@@ -82,7 +83,7 @@ static void name_objects(char *const text, const size_t size, named *const n, co
         n->objects[at] = i;
     }
     for (int i = first; i < n->count && n->count <= MAX_BOXES; i++)
-        append_box(text, size, s->objects[n->objects[i]].box, label);
+        append_box(n->text, sizeof n->text, s->objects[n->objects[i]].box, label);
 }
 
 static void object_label(const scene_object *const o, char label[32])
@@ -141,19 +142,17 @@ static void ask_presence(const scene *const s, scene_random *const r, row_list *
 
 static void ask_detect(const scene *const s, scene_random *const r, row_list *const list)
 {
-    char text[SCENE_SUFFIX_SIZE], label[32], other[32];
-
+    char label[32], other[32];
     for (int shape = 0; shape < SHAPE_COUNT; shape++) {
         const int n = count_objects(s, shape, -1);
         if (n > MAX_BOXES || (n == 0 && !random_chance(r, 0.02)))
             continue;
-        named same = {.count = 0};
-        text[0] = '\0';
-        name_objects(text, sizeof text, &same, s, shape, -1, scene_shape_name((scene_shape)shape));
-        add(list, "detect", text, "detect %s", scene_shape_name((scene_shape)shape));
+        objects_answer same = {.count = 0};
+        name_objects(&same, s, shape, -1, scene_shape_name((scene_shape)shape));
+        add(list, "detect", same.text, "detect %s", scene_shape_name((scene_shape)shape));
     }
     if (s->word.text[0]) {
-        text[0] = '\0';
+        char text[SCENE_SUFFIX_SIZE] = "";
         append_box(text, sizeof text, s->word.box, "word");
         add(list, "detect", text, "detect word");
     }
@@ -166,13 +165,12 @@ static void ask_detect(const scene *const s, scene_random *const r, row_list *co
     object_label(b, other);
     const int n = count_objects(s, (int)a->shape, (int)a->color), m = count_objects(s, (int)b->shape, (int)b->color);
     if (n <= 3) {
-        named both = {.count = 0};
-        text[0] = '\0';
-        name_objects(text, sizeof text, &both, s, (int)a->shape, (int)a->color, label);
-        add(list, "detect", text, "detect %s", label);
+        objects_answer both = {.count = 0};
+        name_objects(&both, s, (int)a->shape, (int)a->color, label);
+        add(list, "detect", both.text, "detect %s", label);
         if (strcmp(label, other) && n + m <= 3) {
-            name_objects(text, sizeof text, &both, s, (int)b->shape, (int)b->color, other);
-            add(list, "detect", text, "detect %s ; %s", label, other);
+            name_objects(&both, s, (int)b->shape, (int)b->color, other);
+            add(list, "detect", both.text, "detect %s ; %s", label, other);
         }
     }
 }
@@ -257,11 +255,11 @@ static void ask_caption(const scene *const s, row_list *const list)
     add(list, "caption", text, "caption en");
 }
 
-static void add_segment(row_list *const list, const named *const n, const char *const text, const char *const labels)
+static void add_segment(row_list *const list, const objects_answer *const n, const char *const labels)
 {
     if (n->count > SCENE_MAX_NAMED || list->count == SCENE_MAX_ROWS)
         return;
-    add(list, "segment", text, "segment %s", labels);
+    add(list, "segment", n->text, "segment %s", labels);
     scene_row *const row = &list->rows[list->count - 1];
     row->named_count = n->count;
     memcpy(row->named, n->objects, sizeof row->named[0] * (size_t)n->count);
@@ -270,14 +268,13 @@ static void add_segment(row_list *const list, const named *const n, const char *
 /* Every shape that stands there one to three times, every object by colour and shape, and one pair of such labels. */
 static void ask_segment(const scene *const s, scene_random *const r, row_list *const list)
 {
-    char text[SCENE_SUFFIX_SIZE], label[32], other[32], both[80];
+    char label[32], other[32], both[80];
     for (int shape = 0; shape < SHAPE_COUNT; shape++) {
         if (!count_objects(s, shape, -1) && !random_chance(r, 0.02))
             continue;
-        named n = {.count = 0};
-        text[0] = '\0';
-        name_objects(text, sizeof text, &n, s, shape, -1, scene_shape_name((scene_shape)shape));
-        add_segment(list, &n, text, scene_shape_name((scene_shape)shape));
+        objects_answer n = {.count = 0};
+        name_objects(&n, s, shape, -1, scene_shape_name((scene_shape)shape));
+        add_segment(list, &n, scene_shape_name((scene_shape)shape));
     }
     for (int i = 0; i < s->count; i++) {
         const scene_object *const o = &s->objects[i];
@@ -286,11 +283,10 @@ static void ask_segment(const scene *const s, scene_random *const r, row_list *c
             seen |= s->objects[k].shape == o->shape && s->objects[k].color == o->color;
         if (seen)
             continue;
-        named n = {.count = 0};
-        text[0] = '\0';
+        objects_answer n = {.count = 0};
         object_label(o, label);
-        name_objects(text, sizeof text, &n, s, (int)o->shape, (int)o->color, label);
-        add_segment(list, &n, text, label);
+        name_objects(&n, s, (int)o->shape, (int)o->color, label);
+        add_segment(list, &n, label);
     }
     if (s->count < 2)
         return;
@@ -301,12 +297,11 @@ static void ask_segment(const scene *const s, scene_random *const r, row_list *c
     object_label(b, other);
     if (!strcmp(label, other))
         return;
-    named n = {.count = 0};
-    text[0] = '\0';
-    name_objects(text, sizeof text, &n, s, (int)a->shape, (int)a->color, label);
-    name_objects(text, sizeof text, &n, s, (int)b->shape, (int)b->color, other);
+    objects_answer n = {.count = 0};
+    name_objects(&n, s, (int)a->shape, (int)a->color, label);
+    name_objects(&n, s, (int)b->shape, (int)b->color, other);
     snprintf(both, sizeof both, "%s ; %s", label, other);
-    add_segment(list, &n, text, both);
+    add_segment(list, &n, both);
 }
 
 int scene_ask(const scene *const s, const uint64_t seed, const int segment, scene_row rows[SCENE_MAX_ROWS])

@@ -3,7 +3,7 @@
 usage: train.py TOKENIZER.model POOL... --out FOLDER [--minutes CPU] [--wall MINUTES]
 POOL is the name before .u8 (pool.py), .labels and .tsv (pali-scenes --labels and --rows), .codes and .objects
 (codes.py). As for PaliGemma itself, the tower is taught first, alone (--tower-only): it says of each patch what stands
-there, in which colour and in which box. Then everything is taught together (--start). The schedule of either runs on
+there, in which colour and in which box. Then everything is taught together (--begin). The schedule of either runs on
 processor time: a linear warm-up, then a decay to zero that ends when the budget is spent. The last weights are kept in
 OUT/last.pt every few minutes.
 
@@ -28,6 +28,7 @@ import model as nano
 # How often a question is chosen when its picture comes up, relative to the others of that picture.
 WEIGHTS = {"ocr": 8.0, "letter": 0.7, "detect": 1.6, "caption": 2.2, "count": 1.3, "color": 0.8, "shape": 0.6,
            "yesno": 0.7, "segment": 1.3}
+CODE_SHARE = 0.25  # of a mask token, in the length and the loss of a row
 REACH = 12  # location targets are spread over this many neighbours on each side
 
 
@@ -167,9 +168,10 @@ def text_loss(model, tokens, rows, spread, groups, tally):
         hidden = nano.hidden_states(model, tokens, which, ids, lengths)[:, nano.IMAGE_TOKENS:]
         mask = targets != -100
         each = losses(model.lm_head(hidden[mask]), targets[mask], spread)
-        # A row's weight grows with the root of its length: neither boxes nor one-word answers drown the others.
-        per_row = mask.sum(1)
-        weight = (1.0 / per_row.float().sqrt()).repeat_interleave(per_row)
+        # A row's weight grows with the root of its length: neither boxes nor one-word answers drown the others. The
+        # codes of a mask count as much as its box: a mask in the wrong place is worth nothing.
+        share = torch.where(targets >= nano.SEGMENT_ZERO, CODE_SHARE, 1.0) * mask
+        weight = (share / share.sum(1, keepdim=True).sqrt())[mask]
         total = total + (each * weight).sum()
         count += float(weight.sum())
         for value, k in zip(each.detach().tolist(), mask.nonzero()[:, 0].tolist()):
@@ -262,7 +264,7 @@ def main():
     parser.add_argument("--autocast", action="store_true")
     parser.add_argument("--adamw", action="store_true", help="AdamW for the matrices too")
     parser.add_argument("--muon", type=float, default=2.5, help="faster by this while the tower learns alone")
-    parser.add_argument("--start", help="folder of an earlier run to go on from")
+    parser.add_argument("--begin", help="folder of an earlier run to go on from")
     parser.add_argument("--tower-only", action="store_true", help="teach the tower alone")
     parser.add_argument("--keep", type=float, default=0.3, help="weight of the patch losses afterwards")
     parser.add_argument("--wait", type=int, default=150, help="steps before the tower learns")
@@ -284,9 +286,9 @@ def main():
         model.model.vision_tower.compile(dynamic=False)
         model.model.language_model.compile(dynamic=True)
     patches = Patches(model.config.vision_config.hidden_size)
-    if a.start:
-        model.load_state_dict(torch.load(os.path.join(a.start, "last.pt"), map_location="cpu"))
-        patches.load_state_dict(torch.load(os.path.join(a.start, "readers.pt"), map_location="cpu"))
+    if a.begin:
+        model.load_state_dict(torch.load(os.path.join(a.begin, "last.pt"), map_location="cpu"))
+        patches.load_state_dict(torch.load(os.path.join(a.begin, "readers.pt"), map_location="cpu"))
     parameters = list(model.parameters()) + list(patches.parameters())
     optimizer = Optimizer(model, patches, 0.05, team, a.adamw)
     order = Order(pool, a.seed + team.rank)
