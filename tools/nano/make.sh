@@ -3,7 +3,7 @@
 # scores, goldens.
 # usage: tools/nano/make.sh WORK_FOLDER
 # Needs a C compiler, libjpeg, libpng, a word list, and Python with torch, transformers, sentencepiece, pillow, numpy,
-# safetensors, protobuf. About an hour of two processor cores and 6 GB of disk in WORK_FOLDER.
+# safetensors, protobuf. About 100 processor minutes, and 6 GB of disk in WORK_FOLDER.
 # The schedules follow processor time, so the weights differ a little from run to run; the pictures do not.
 set -eu
 
