@@ -13,6 +13,7 @@ pictures=$nano/pictures
 asked=0
 right=0
 shown=
+masked=
 tab=$(printf '\t')
 while IFS=$tab read -r file prompt expected; do
     case $file in '' | '#'* | file) continue ;; esac
@@ -25,6 +26,7 @@ while IFS=$tab read -r file prompt expected; do
     answer=$("$pali" run --quiet --activations f32 -m $nano "$pictures/$file" "$prompt" </dev/null)
     printf '%s\n' "$answer"
     asked=$((asked + 1))
+    case $prompt in 'segment '*) masked="$pictures/$file '$prompt'" ;; esac
     if [ "$answer" = "$expected" ]; then
         right=$((right + 1))
     else
@@ -35,6 +37,8 @@ done <$pictures/pictures.tsv
 cat <<TXT
 
 $right of $asked answers are those expected. nano knows only pictures of this kind.
+Boxes and masks are drawn with --draw:
+    $pali run -m $nano --draw answer.png $masked
 Real weights come from Hugging Face, where their licence must be accepted once:
     https://huggingface.co/google/paligemma2-3b-mix-448
     hf download google/paligemma2-3b-mix-448

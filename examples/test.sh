@@ -13,12 +13,12 @@ fail() {
 }
 
 # detect: boxes as numbers, and the picture.
-"$built/detect" models/nano $pictures/detect-1.jpg 'green ring ; purple ring' "$work/found.png" >"$work/out"
-[ "$(grep -cE '^(green|purple) ring: x [0-9]+ to [0-9]+, y [0-9]+ to [0-9]+$' "$work/out")" = 2 ] || fail "detect printed: $(cat "$work/out")"
+"$built/detect" models/nano $pictures/detect-2.jpg 'orange star ; yellow cross' "$work/found.png" >"$work/out"
+[ "$(grep -cE '^(orange star|yellow cross): x [0-9]+ to [0-9]+, y [0-9]+ to [0-9]+$' "$work/out")" = 2 ] || fail "detect printed: $(cat "$work/out")"
 "$built/caption" models/nano "$work/found.png" >/dev/null 2>&1 || fail 'the drawn picture cannot be read'
 
 # segment: how much each mask covers, and its file, which is a mask again.
-"$built/segment" models/nano $pictures/detect-1.jpg 'green ring' "$work/mask" >"$work/out"
+"$built/segment" models/nano $pictures/segment-1.jpg 'green ring' "$work/mask" >"$work/out"
 grep -qE '^green ring: [0-9.]+ % of the picture, RLE .+$' "$work/out" || fail "segment printed: $(cat "$work/out")"
 "$built/caption" models/nano "$work/mask-1.png" >/dev/null 2>&1 || fail 'the mask cannot be read'
 "$built/segment" tests/data/tiny/pg1 $pictures/detect-1.jpg ring >"$work/out"

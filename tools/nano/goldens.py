@@ -58,14 +58,14 @@ def write_lines(path, records):
 
 
 def segment_rows(by_picture, names, source, codec):
-    """One `segment` row of every second picture that has one, with its mask tokens; every third names several objects
-    where it can."""
+    """One `segment` row of two pictures in three where there is one, with its mask tokens; every sixth picture has
+    several objects in it where it can."""
     dice, chosen = random.Random(4), {}
-    for number, name in enumerate(names[::2]):
+    for number, name in enumerate(names):
         rows = [r for r in by_picture[name] if task_of(r) == "segment" and "masks" in r]
         several = [r for r in rows if len(r["masks"]) > 1]
-        rows = several if several and number % 3 == 0 else [r for r in rows if len(r["masks"]) == 1]
-        if rows:
+        rows = several if several and number % 6 == 0 else [r for r in rows if len(r["masks"]) == 1]
+        if rows and number % 3 != 2:
             row = dice.choice(rows)
             found = [np.asarray(Image.open(os.path.join(source, m))) for m in row["masks"]]
             bins = [[int(v) for v in nano.LOCATION.findall(box)] for box in nano.BOX.findall(row["suffix"])]
@@ -135,8 +135,14 @@ def good(row, text):
         a[1] == b[1] and iou(a[0], b[0]) > 0.7 for a, b in zip(truth, found))
 
 
+def contents(folder, name):
+    with open(os.path.join(folder, name), "rb") as file:
+        return file.read()
+
+
 def demo_pictures(program, root, work, answerer):
-    """A dozen clean pictures, two to four for each kind of question; the model is right about them."""
+    """A dozen clean pictures, two to four for each kind of question; the model is right about them. Those that are there
+    already stay where it still is."""
     folder = os.path.join(root, "models", "nano", "pictures")
     source = os.path.join(work, "demo")
     rows = scenes(program, source, "--seed", "12", "--count", "150", "--clean", "--min-side", "300", "--max-side",
@@ -154,12 +160,14 @@ def demo_pictures(program, root, work, answerer):
              ("detect", 2, lambda r: r["prefix"].startswith("detect") and r["suffix"].count(";") >= 1),
              ("segment", 2, lambda r: len(r.get("masks", ())) in (1, 2) and len(r["prefix"].split()) > 2))
     os.makedirs(folder, exist_ok=True)
+    shown = {contents(folder, name) for name in os.listdir(folder)}
     for name in os.listdir(folder):
         os.unlink(os.path.join(folder, name))
+    order = sorted(right, key=lambda image: (contents(source, image) not in shown, image))
     used, lines = set(), []
     for kind, wanted, fits in kinds:
         count = 0
-        for image in sorted(right):
+        for image in order:
             main = [pair for pair in right[image] if fits(pair[0])]
             if image in used or not main or count == wanted:
                 continue
