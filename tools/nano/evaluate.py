@@ -96,7 +96,7 @@ def segmentation(rows, answers, pictures, codec):
         best.append(masks.mask_iou(masks.paste(codec.decode(true_codes)[0], true_bins, *truth.shape), truth))
         bins = [i - nano.LOCATION_ZERO for i in ids[:4]]
         codes = [i - nano.SEGMENT_ZERO for i in ids[4:20]]
-        valid = (len(codes) == nano.CODES and all(0 <= b < 1024 for b in bins)
+        valid = (len(codes) == nano.MASK_TOKENS and all(0 <= b < 1024 for b in bins)
                  and all(0 <= c < masks.CODES for c in codes) and bins[2] > bins[0] and bins[3] > bins[1])
         if not valid:
             invalid += 1

@@ -129,7 +129,7 @@ def good(row, text):
     if task_of(row) not in ("detect", "segment"):
         return text == row["suffix"]
     truth, found = boxes(row["suffix"]), boxes(SEGMENTS.sub("", text))
-    if task_of(row) == "segment" and text.count("<seg") != nano.CODES * len(truth):
+    if task_of(row) == "segment" and text.count("<seg") != nano.MASK_TOKENS * len(truth):
         return False
     return len(truth) > 0 and len(truth) == len(found) and all(
         a[1] == b[1] and iou(a[0], b[0]) > 0.7 for a, b in zip(truth, found))

@@ -17,7 +17,7 @@ SEGMENT_ZERO = LOCATION_ZERO + 1024
 IMAGE_TOKEN = 2944
 VOCABULARY = 3008  # rows: 2,944 pieces, <image>, and padding to a multiple of 64
 PAD, EOS, BOS = 0, 1, 2
-CODES = 16  # mask tokens of one object
+MASK_TOKENS = 16  # of one object
 
 BOX = re.compile(r"(?:<loc\d{4}>){4}")
 LOCATION = re.compile(r"<loc(\d{4})>")
@@ -116,7 +116,7 @@ class Prompts:
 
 
 def with_masks(suffix, codes):
-    """Puts the mask tokens of each object behind its box; codes holds 16 numbers for each box."""
+    """Puts the mask tokens of each object behind its box; `codes` holds 16 numbers for each box."""
     codes = iter(codes)
     return BOX.sub(lambda box: box.group() + "".join("<seg%03d>" % c for c in next(codes)), suffix)
 

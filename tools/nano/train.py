@@ -1,11 +1,11 @@
 """Trains nano with the published implementation on the processor.
 
 usage: train.py TOKENIZER.model POOL... --out FOLDER [--minutes CPU] [--wall MINUTES]
-POOL is the name before .u8 (pool.py), .labels and .tsv (pali-scenes --labels and --rows), .codes and .objects
-(codes.py). As for PaliGemma itself, the tower is taught first, alone (--tower-only): it says of each patch what stands
-there, in which colour and in which box. Then everything is taught together (--begin). The schedule of either runs on
-processor time: a linear warm-up, then a decay to zero that ends when the budget is spent. The last weights are kept in
-OUT/last.pt every few minutes.
+POOL is the name before .u8 (pool.py), .labels and .tsv (pali-scenes --labels and --rows), .objects (masks.py) and
+.codes (codes.py). As for PaliGemma itself, the tower is taught first, alone (--tower-only): it says of each patch what
+stands there, in which colour and in which box. Then everything is taught together (--begin). The schedule of either
+runs on processor time: a linear warm-up, then a decay to zero that ends when the budget is spent. The last weights are
+kept in OUT/last.pt every few minutes.
 
 Under torchrun several processes share each batch, one thread each: on few cores that is faster than threads inside
 every operation, and it does not suffer when the machine has other work.
@@ -49,7 +49,7 @@ class Pool:
     @staticmethod
     def read_rows(name, count, prompts):
         rows = [[] for _ in range(count)]
-        codes = np.memmap(name + ".codes", np.uint8, "r").reshape(-1, nano.CODES)
+        codes = np.memmap(name + ".codes", np.uint8, "r").reshape(-1, nano.MASK_TOKENS)
         objects = np.fromfile(name + ".objects", np.int32)
         with open(name + ".tsv") as text:
             for line in text:
