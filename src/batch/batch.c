@@ -125,8 +125,9 @@ static json_t *model_json(const pali_model *model)
     pali_model_info info = {0};
     if (pali_model_describe(model, &info, NULL) != PALI_OK)
         return NULL;
-    return json_pack("{s:o, s:I, s:I, s:s, s:s}", "path", path_json(info.path), "bytes", (json_int_t)info.weight_bytes, "changed", changed(info.path), "preprocess",
-                     info.preprocess, "cpu", info.cpu);
+    return json_pack("{s:o, s:I, s:I, s:s, s:s, s:o, s:I}", "path", path_json(info.path), "bytes", (json_int_t)info.weight_bytes, "changed", changed(info.path), "preprocess",
+                     info.preprocess, "cpu", info.cpu, "codec", info.codec ? path_json(info.codec) : json_null(), "codec_changed",
+                     info.codec ? changed(info.codec) : 0);
 }
 
 static json_t *rows_json(const batch *b)

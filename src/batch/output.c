@@ -99,7 +99,7 @@ static pali_status read_notes(const char *path, json_t **notes, pali_error *err)
         return pl_status_of(err, PALI_FAILED);
     *notes = json_loadb(text, size, JSON_REJECT_DUPLICATES, NULL);
     free(text);
-    return json_is_object(*notes) ? PALI_OK : pl_fail(err, PALI_USAGE, "%s: found no notes of an earlier run, expected them or no such file", path);
+    return json_object_get(*notes, "pali batch") ? PALI_OK : pl_fail(err, PALI_USAGE, "%s: found no notes of an earlier run, expected them or no such file", path);
 }
 
 static pali_status write_notes(const pl_batch_output *out, const char *path, const json_t *notes, pali_error *err)
@@ -187,9 +187,10 @@ static pali_status claim_file(pl_batch_output *out, const char *notes_path, cons
     pali_status status = read_notes(notes_path, &before, err);
     if (status == PALI_OK && !before && out->size > 0)
         status = pl_fail(err, PALI_USAGE, "%s: there is such a file, and no %s beside it that says a batch wrote it; nothing is written over it", out->path, notes_path);
-    if (status == PALI_OK && before && !claim->force) {
-        status = json_equal(before, claim->notes) ? check_lines(out, claim, err) : fail_difference(out->path, before, claim->notes, err);
-    } else if (status == PALI_OK) {
+    const bool goes_on = before && json_equal(before, claim->notes);
+    if (status == PALI_OK && before && !claim->force && (goes_on || out->size > 0)) {
+        status = goes_on ? check_lines(out, claim, err) : fail_difference(out->path, before, claim->notes, err);
+    } else if (status == PALI_OK) { /* nothing is there to be gone on with, or to be lost */
         status = write_notes(out, notes_path, claim->notes, err);
         out->size = 0;
     }

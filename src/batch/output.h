@@ -34,8 +34,8 @@ typedef struct pl_output_claim {
 /*
  * Opens a new file, or one of an earlier run with the same notes: a last line
  * that is not whole is cut off, the others are checked and counted. Refused:
- * a file without notes that is not empty, other notes (the message names the
- * difference), lines that do not fit, a file that another run has open
+ * a file that is not empty without notes or with other ones (the message names
+ * the difference), lines that do not fit, a file that another run has open
  * (PALI_USAGE, or PALI_FAILED where the system says no).
  */
 pali_status pl_batch_output_open(pl_batch_output *out, const pl_output_claim *claim, pali_error *err);

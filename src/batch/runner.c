@@ -144,6 +144,19 @@ static size_t collect(runner *r, size_t n, size_t *done)
     return going;
 }
 
+/*
+ * A step that could not even begin leaves every session as it was, and so
+ * would the next one: all are to be asked again, alone.
+ */
+static void part_if_stuck(runner *r, size_t n, size_t going)
+{
+    for (size_t i = 0; i < going; i++)
+        if (pali_session_done(r->active[i]))
+            return;
+    for (size_t i = 0; i < n; i++)
+        r->seats[i].again |= r->seats[i].status == PALI_OK && !r->seats[i].answer;
+}
+
 static bool stopped(const runner *r)
 {
     return r->job->stop && r->job->stop(r->job->context);
@@ -168,7 +181,10 @@ static pali_status step_all(runner *r, size_t at, size_t n, pali_error *err)
             return PALI_OK;
         if (stopped(r))
             return fail_stopped(err);
-        r->memory_short |= pali_step(r->active, going, NULL) == PALI_MEMORY; /* collect sees who failed */
+        const pali_status status = pali_step(r->active, going, NULL); /* collect sees who failed */
+        r->memory_short |= status == PALI_MEMORY;
+        if (status != PALI_OK)
+            part_if_stuck(r, n, going);
     }
 }
 

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include <cmocka.h>
+#include <jansson.h>
 
 enum { ROWS = 30 };
 
@@ -201,16 +202,42 @@ static void test_foreign(void **state)
     refused(&plain, PALI_USAGE, "nothing is written over it");
     refused(&forced, PALI_USAGE, "nothing is written over it");
     write_text(notes_path, "{\"of\": \"something else\"}");
-    refused(&plain, PALI_USAGE, "an earlier run began it with");
+    refused(&plain, PALI_USAGE, "out.jsonl.run: found no notes");
+    refused(&forced, PALI_USAGE, "out.jsonl.run: found no notes");
     write_text(notes_path, "no notes");
     refused(&plain, PALI_USAGE, "out.jsonl.run: found no notes");
     refused(&forced, PALI_USAGE, "out.jsonl.run: found no notes");
     forget_output();
-    /* An empty file holds nothing to lose. */
+    /* An empty file holds nothing to lose, be it left by a run with other options that wrote no line. */
+    write_text(output_path, "");
+    run_batch(model, &(pali_batch_options){.ask = &(pali_ask_options){.max_tokens = 5}});
     write_text(output_path, "");
     run_batch(model, &plain);
     check_whole();
     forget_output();
+}
+
+/* Ids of any kind are written as they are, to the last digit, and known again. */
+static void test_ids(void **state)
+{
+    (void)state;
+    static const char *const ids[] = {"0.12345678901234567", "12345678901234567", "{\"a\":[1.0,0.33333333333333331,null]}", "\"\\u00e9 \\\" \""};
+    for (size_t i = 0; i < sizeof ids / sizeof *ids; i++) {
+        char row[128];
+        snprintf(row, sizeof row, "{\"image\": \"none.png\", \"prompt\": \"ocr\", \"id\": %s}\n", ids[i]);
+        write_text(rows_path, row);
+        run_batch(model, &plain);
+        char *const text = read_text(output_path, NULL);
+        json_t *const line = json_loads(text, 0, NULL), *const id = json_loads(ids[i], JSON_DECODE_ANY, NULL);
+        assert_true(id && json_equal(json_object_get(line, "id"), id));
+        assert_non_null(json_object_get(line, "error"));
+        json_decref(line);
+        json_decref(id);
+        free(text);
+        assert_int_equal(run_batch(model, &plain).resumed, 1);
+        forget_output();
+    }
+    write_text(rows_path, rows);
 }
 
 /* Lines that were changed since are noticed before anything is added. */
@@ -290,7 +317,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_torn), cmocka_unit_test(test_stopped), cmocka_unit_test(test_other_batch), cmocka_unit_test(test_differences),
-        cmocka_unit_test(test_foreign), cmocka_unit_test(test_changed_lines), cmocka_unit_test(test_lock), cmocka_unit_test(test_full),
+        cmocka_unit_test(test_foreign), cmocka_unit_test(test_changed_lines), cmocka_unit_test(test_lock), cmocka_unit_test(test_full), cmocka_unit_test(test_ids),
     };
     return cmocka_run_group_tests_name("batch: resumed", tests, set_up, tear_down);
 }
