@@ -177,6 +177,12 @@ bool pl_is_folder(const char *path)
     return stat(path, &info) == 0 && S_ISDIR(info.st_mode);
 }
 
+bool pl_same_file(const char *a, const char *b)
+{
+    struct stat one, other;
+    return stat(a, &one) == 0 && stat(b, &other) == 0 && one.st_dev == other.st_dev && one.st_ino == other.st_ino;
+}
+
 char *pl_path_join(const char *folder, const char *name, pali_error *err)
 {
     const size_t length = strlen(folder);

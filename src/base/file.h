@@ -43,6 +43,9 @@ pali_status pl_file_write(const char *path, const void *data, size_t size, pali_
 bool pl_is_file(const char *path);
 bool pl_is_folder(const char *path);
 
+/* True when both are there and are one file, by whatever names. */
+bool pl_same_file(const char *a, const char *b);
+
 /* "folder/name" in a new string; the caller frees it. */
 char *pl_path_join(const char *folder, const char *name, pali_error *err);
 

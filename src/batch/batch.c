@@ -222,12 +222,6 @@ static pali_status run(batch *b, pali_model *model, const pali_ask_options *ask,
     return job.first < job.count ? pl_rows_run(model, &job, err) : PALI_OK;
 }
 
-static bool same_file(const char *a, const char *b)
-{
-    struct stat one, other;
-    return stat(a, &one) == 0 && stat(b, &other) == 0 && one.st_dev == other.st_dev && one.st_ino == other.st_ino;
-}
-
 static pali_status check(const pali_model *model, const char *rows, const char *output, const pali_batch_options *o, pali_error *err)
 {
     if (!model || !rows || !output)
@@ -238,7 +232,7 @@ static pali_status check(const pali_model *model, const char *rows, const char *
         return pl_fail(err, PALI_USAGE, "shard: found %zu of %zu, expected one from 1 on", o->shard, o->shards);
     if (o->frames > PL_ROW_MOST_IMAGES)
         return pl_fail(err, PALI_USAGE, "frames: found %zu, expected at most %d", o->frames, PL_ROW_MOST_IMAGES);
-    if (same_file(rows, output))
+    if (pl_same_file(rows, output))
         return pl_fail(err, PALI_USAGE, "%s: is the file of the rows, expected another to write answers to", output);
     return PALI_OK;
 }

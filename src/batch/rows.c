@@ -63,7 +63,7 @@ void pl_row_file_close(pl_row_file *file)
     *file = (pl_row_file){0};
 }
 
-static const char *type_name(const json_t *value)
+const char *pl_json_type_name(const json_t *value)
 {
     static const char *const names[] = {
         [JSON_OBJECT] = "an object", [JSON_ARRAY] = "a list", [JSON_STRING] = "text", [JSON_INTEGER] = "a number",
@@ -78,7 +78,7 @@ static pali_status read_prompt(pl_row *row, const char *otherwise, pali_error *e
     if (!value)
         value = json_object_get(row->json, "prefix"); /* as rows for pali eval have it */
     if (value && !json_is_string(value))
-        return pl_fail(err, PALI_INPUT, "field 'prompt': found %s, expected text", type_name(value));
+        return pl_fail(err, PALI_INPUT, "field 'prompt': found %s, expected text", pl_json_type_name(value));
     if (!value && !otherwise)
         return pl_fail(err, PALI_INPUT, "field 'prompt': found nothing, expected text, or a prompt for all rows");
     row->prompt = value ? json_string_value(value) : otherwise;
@@ -92,7 +92,7 @@ static pali_status read_count(const pl_row *row, const char *field, size_t most,
     if (!value)
         return PALI_OK;
     if (!json_is_integer(value) || json_integer_value(value) < 1 || (unsigned long long)json_integer_value(value) > most)
-        return pl_fail(err, PALI_INPUT, "field '%s': found %s, expected a whole number from 1 to %zu", field, json_is_integer(value) ? "another number" : type_name(value), most);
+        return pl_fail(err, PALI_INPUT, "field '%s': found %s, expected a whole number from 1 to %zu", field, json_is_integer(value) ? "another number" : pl_json_type_name(value), most);
     *count = (size_t)json_integer_value(value);
     return PALI_OK;
 }
@@ -102,7 +102,7 @@ static pali_status read_path(pl_row *row, const char *folder, const json_t *valu
 {
     const char *const name = json_string_value(value);
     if (!name)
-        return pl_fail(err, PALI_INPUT, "field 'image': found %s in the list, expected paths", type_name(value));
+        return pl_fail(err, PALI_INPUT, "field 'image': found %s in the list, expected paths", pl_json_type_name(value));
     if (!*name || strcmp(name, "-") == 0)
         return pl_fail(err, PALI_INPUT, "field 'image': found '%s', expected the path of a picture", name);
     char *const path = folder && *folder && name[0] != '/' ? pl_path_join(folder, name, err) : pl_strdup(name, err);
@@ -116,7 +116,7 @@ static pali_status read_paths(pl_row *row, const char *folder, pali_error *err)
 {
     const json_t *const value = json_object_get(row->json, "image");
     if (!json_is_string(value) && !json_is_array(value))
-        return pl_fail(err, PALI_INPUT, "field 'image': found %s, expected a path or a list of paths", type_name(value));
+        return pl_fail(err, PALI_INPUT, "field 'image': found %s, expected a path or a list of paths", pl_json_type_name(value));
     const size_t count = json_is_array(value) ? json_array_size(value) : 1;
     if (count == 0)
         return pl_fail(err, PALI_INPUT, "field 'image': found an empty list, expected at least one path");
@@ -139,7 +139,7 @@ pali_status pl_row_read(const pl_row_file *file, size_t i, const pl_row_defaults
         return json_error_code(&error) == json_error_out_of_memory ? pl_fail_memory(err, "row", line.length)
                                                                    : pl_fail(err, PALI_INPUT, "column %d: %s", error.column, error.text);
     if (!json_is_object(row->json)) {
-        const pali_status status = pl_fail(err, PALI_INPUT, "found %s, expected an object", type_name(row->json));
+        const pali_status status = pl_fail(err, PALI_INPUT, "found %s, expected an object", pl_json_type_name(row->json));
         json_decref(row->json);
         row->json = NULL;
         return status;

@@ -6,7 +6,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <pali/eval.h>
@@ -24,12 +23,6 @@ typedef struct measurement {
 
 enum { MOST_BATCH = 4096 };
 
-static bool same_file(const char *a, const char *b)
-{
-    struct stat one, other;
-    return stat(a, &one) == 0 && stat(b, &other) == 0 && one.st_dev == other.st_dev && one.st_ino == other.st_ino;
-}
-
 /* Hours of work should not end at a folder that cannot be written, nor with the rows overwritten. */
 static pali_status check_writable(const char *path, const char *what, const char *rows, pali_error *err)
 {
@@ -42,7 +35,7 @@ static pali_status check_writable(const char *path, const char *what, const char
     pali_status status = PALI_OK;
     if (pl_is_folder(path))
         status = pl_fail(err, PALI_USAGE, "%s: is a folder, expected a file to write %s to", path, what);
-    else if (same_file(path, rows))
+    else if (pl_same_file(path, rows))
         status = pl_fail(err, PALI_USAGE, "%s: is the file of the rows, expected another to write %s to", path, what);
     else if (access(folder, W_OK) != 0)
         status = pl_fail(err, PALI_USAGE, "%s: folder %s cannot be written", path, folder);
@@ -96,6 +89,15 @@ static void tell_progress(void *context, size_t done)
         m->options->progress(m->options->progress_context, done, m->rows.count);
 }
 
+/* The pictures of the row that has most of them. */
+static size_t most_images(const pl_eval_rows *rows)
+{
+    size_t most = 1;
+    for (size_t i = 0; i < rows->count; i++)
+        most = pl_max(most, rows->items[i].image_count);
+    return most;
+}
+
 static pali_status measure_rows(measurement *m, pali_model *model, pali_error *err)
 {
     const pali_eval_options *const options = m->options;
@@ -104,7 +106,7 @@ static pali_status measure_rows(measurement *m, pali_model *model, pali_error *e
                                   .constrain = options->constrain, .beams = options->beams};
     const pl_rows_job job = {
         .count = m->rows.count,
-        .batch = options->batch ? options->batch : pl_rows_batch(model, 1, &ask),
+        .batch = options->batch ? options->batch : pl_rows_batch(model, most_images(&m->rows), &ask),
         .decoders = pl_rows_decoders(model),
         .ask = ask,
         .read = hand_out,

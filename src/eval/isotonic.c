@@ -11,6 +11,7 @@ pali_status pl_samples_add(pl_samples *samples, pl_sample sample, pali_error *er
     if (isnan(sample.score))
         return PALI_OK;
     const pali_status status = pl_grow(&samples->items, &samples->capacity, samples->count + 1, sizeof *samples->items, "samples", err);
+    sample.score = fmin(sample.score, 1); /* a probability that rounding has raised */
     if (status == PALI_OK)
         samples->items[samples->count++] = sample;
     return status;

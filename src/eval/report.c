@@ -87,9 +87,10 @@ static pali_status add_refcoco(pl_eval_report *report, const pl_mask_object *tru
 static pali_status score_masks(pl_eval_report *report, const pl_truth *truth, const pali_object *objects, size_t count, const pl_mask *masks, const pali_answer *answer, uint16_t *hits, pali_error *err)
 {
     const size_t truth_count = truth->objects.count;
-    pl_mask_object *const both = pl_new(truth_count + count, sizeof *both, "masks", err), *const found = both + truth_count;
+    pl_mask_object *const both = pl_new(truth_count + count, sizeof *both, "masks", err);
     if (!both)
         return PALI_MEMORY;
+    pl_mask_object *const found = both + truth_count;
     for (size_t i = 0; i < truth_count; i++)
         both[i] = (pl_mask_object){.label = truth->objects.items[i].label, .box = truth->objects.items[i].box, .mask = &truth->masks[i]};
     for (size_t i = 0; i < count; i++)

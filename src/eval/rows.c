@@ -2,21 +2,13 @@
 #include "eval/rows.h"
 
 #include "base/file.h"
+#include "batch/rows.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 /* Larger than any data file that is text; a limit so that a wrong path does not fill memory. */
 static const size_t most_bytes = (size_t)1 << 30;
-
-static const char *type_name(const json_t *value)
-{
-    static const char *const names[] = {
-        [JSON_OBJECT] = "an object", [JSON_ARRAY] = "a list", [JSON_STRING] = "text", [JSON_INTEGER] = "a number",
-        [JSON_REAL] = "a number", [JSON_TRUE] = "true", [JSON_FALSE] = "false", [JSON_NULL] = "null",
-    };
-    return value ? names[json_typeof(value)] : "nothing";
-}
 
 /*
  * The texts of a field that is one text or a list of them, borrowed from the
@@ -26,7 +18,7 @@ static pali_status read_texts(const json_t *row, const char *field, const char *
 {
     json_t *const value = json_object_get(row, field);
     if (!json_is_string(value) && !json_is_array(value))
-        return pl_fail(err, PALI_INPUT, "field '%s': found %s, expected text or a list of texts", field, type_name(value));
+        return pl_fail(err, PALI_INPUT, "field '%s': found %s, expected text or a list of texts", field, pl_json_type_name(value));
     *count = json_is_array(value) ? json_array_size(value) : 1;
     if (*count == 0)
         return pl_fail(err, PALI_INPUT, "field '%s': found an empty list, expected at least one text", field);
@@ -37,7 +29,7 @@ static pali_status read_texts(const json_t *row, const char *field, const char *
     for (size_t i = 0; i < *count; i++) {
         const json_t *const item = json_is_array(value) ? json_array_get(value, i) : value;
         if (!json_is_string(item))
-            return pl_fail(err, PALI_INPUT, "field '%s': found %s in the list, expected texts", field, type_name(item));
+            return pl_fail(err, PALI_INPUT, "field '%s': found %s in the list, expected texts", field, pl_json_type_name(item));
         found[i] = json_string_value(item);
     }
     return PALI_OK;
@@ -72,7 +64,7 @@ static pali_status read_masks(pl_eval_row *row, const char *folder, pali_error *
     if (one && list)
         return pl_fail(err, PALI_INPUT, "found both 'mask' and 'masks', expected one of them");
     if (list && (!json_is_array(list) || json_array_size(list) == 0))
-        return pl_fail(err, PALI_INPUT, "field 'masks': found %s, expected a list of masks", json_is_array(list) ? "an empty list" : type_name(list));
+        return pl_fail(err, PALI_INPUT, "field 'masks': found %s, expected a list of masks", json_is_array(list) ? "an empty list" : pl_json_type_name(list));
     const size_t count = list ? json_array_size(list) : 1;
     row->masks = pl_new(count, sizeof *row->masks, "masks of a row", err);
     pali_status status = row->masks ? PALI_OK : PALI_MEMORY;
@@ -83,7 +75,7 @@ static pali_status read_masks(pl_eval_row *row, const char *folder, pali_error *
         if (json_is_string(mask->json))
             status = resolve(list ? "masks" : "mask", folder, json_string_value(mask->json), &mask->path, err);
         else if (!json_is_object(mask->json) && !json_is_array(mask->json))
-            status = pl_fail(err, PALI_INPUT, "field '%s': found %s, expected a path, {\"size\", \"counts\"} or a list of polygons", list ? "masks" : "mask", type_name(mask->json));
+            status = pl_fail(err, PALI_INPUT, "field '%s': found %s, expected a path, {\"size\", \"counts\"} or a list of polygons", list ? "masks" : "mask", pl_json_type_name(mask->json));
     }
     return status;
 }
@@ -96,10 +88,10 @@ static pali_status read_row(const char *text, size_t length, const char *folder,
     if (!row->json)
         return pl_fail(err, PALI_INPUT, "column %d: %s", error.column, error.text);
     if (!json_is_object(row->json))
-        return pl_fail(err, PALI_INPUT, "found %s, expected an object", type_name(row->json));
+        return pl_fail(err, PALI_INPUT, "found %s, expected an object", pl_json_type_name(row->json));
     const json_t *const prefix = json_object_get(row->json, "prefix");
     if (!json_is_string(prefix))
-        return pl_fail(err, PALI_INPUT, "field 'prefix': found %s, expected text", type_name(prefix));
+        return pl_fail(err, PALI_INPUT, "field 'prefix': found %s, expected text", pl_json_type_name(prefix));
     row->prefix = json_string_value(prefix);
     pali_status status = read_texts(row->json, "suffix", &row->suffixes, &row->suffix_count, err);
     if (status != PALI_OK)

@@ -179,9 +179,22 @@ static void too_few_and_unwritable(void **state)
     free_samples(samples);
 }
 
+/* A probability that rounding raised above 1 must not make a file that cannot be read. */
+static void scores_end_at_one(void **state)
+{
+    (void)state;
+    pl_samples samples = {0};
+    assert_int_equal(pl_samples_add(&samples, (pl_sample){.score = 1 + 1e-15, .right = true}, NULL), PALI_OK);
+    assert_int_equal(pl_samples_add(&samples, (pl_sample){.score = (double)NAN}, NULL), PALI_OK);
+    assert_int_equal(samples.count, 1);
+    assert_true(samples.items[0].score == 1);
+    free(samples.items);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(scores_end_at_one),
         cmocka_unit_test(regression_is_that_of_scikit_learn),
         cmocka_unit_test(points_by_hand),
         cmocka_unit_test(fitted_written_read_applied),
