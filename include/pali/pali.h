@@ -403,13 +403,14 @@ void pali_answer_free(pali_answer *answer);
 
 /* ---- One step at a time, for batches and servers --------------------- */
 
-/* Encodes pictures for the questions that follow. The images are not kept. */
+/* Encodes pictures for the questions that follow; the last answer is forgotten. The images are not kept. On failure all stays. */
 pali_status pali_session_set_images(pali_session *session, pali_image *const *images, size_t count, pali_error *err);
 
 /*
  * Makes the pictures of `from`, a session of the same model, those of
  * `session` as well: they are shared, neither encoded anew nor copied, and each
  * session may go on to others. With `from` the session itself it keeps its own.
+ * The last answer of `session` is forgotten.
  */
 pali_status pali_session_use_images(pali_session *session, const pali_session *from, pali_error *err);
 

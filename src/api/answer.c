@@ -42,6 +42,7 @@ static pali_status add_objects(pali_answer *answer, const pali_session *session,
     const pl_timeline *const t = &session->timeline;
     if (t->tokens.count == 0) /* and after pali_score what stands behind the prompt is no answer */
         return PALI_OK;
+    const int32_t eos = pl_tokenizer_special(t->engine->model->tokenizer)->eos;
     const size_t given = t->prefix - t->features->rows.count; /* of the prompt, before the answer's start */
     const pl_object_source source = {
         .tokenizer = t->engine->model->tokenizer,
@@ -49,11 +50,13 @@ static pali_status add_objects(pali_answer *answer, const pali_session *session,
         .start_count = t->prompt.count - given,
         .tokens = t->tokens.data,
         .token_count = t->tokens.count,
-        .cut_off = t->ending != PL_ENDING_EOS && !(t->ending == PL_ENDING_LENGTH && t->question.constraint && t->question.constraint->whole),
+        /* A search that the limit ended may still answer with what has come to its end. */
+        .cut_off = t->tokens.data[t->tokens.count - 1] != eos && !(t->ending == PL_ENDING_LENGTH && t->question.constraint && t->question.constraint->whole),
         .width = t->features->width,
         .height = t->features->height,
     };
     const pali_status status = pl_objects_parse(&source, &answer->objects, err);
+    answer->says_objects = answer->objects.count > 0;
     return status == PALI_OK ? rate_objects(answer, session, err) : status;
 }
 
@@ -96,7 +99,7 @@ pali_answer *pl_answer_of(const pali_session *session, pali_error *err)
     if (status == PALI_OK && session->model->codec)
         status = add_masks(answer, session->model->codec, t->features, err);
     answer->probability = (double)NAN;
-    if (status == PALI_OK && answer->logprobs && pl_calibration_has(session->form.calibration, PALI_CALIBRATED_TEXT) && answer->objects.count == 0 && count)
+    if (status == PALI_OK && answer->logprobs && count && !answer->says_objects && pl_calibration_has(session->form.calibration, PALI_CALIBRATED_TEXT))
         answer->probability = pl_calibration_apply(session->form.calibration, PALI_CALIBRATED_TEXT, NULL, exp(pali_answer_log_likelihood(answer)));
     if (status == PALI_OK)
         return answer;

@@ -1,7 +1,7 @@
 /* pali_answer_json: an answer as one JSON object, the same wherever pali writes one. */
 #include "api/handles.h"
 
-#include "base/text.h"
+#include "formats/json.h"
 
 #include <jansson.h>
 #include <math.h>
@@ -41,7 +41,7 @@ static json_t *object_json(const pali_object *o, pali_error *err)
     json_t *const mask = o->mask ? mask_json(o->mask, err) : NULL;
     if (o->mask && !mask)
         return NULL;
-    json_t *const object = json_pack("{s:s, s:o, s:o, s:[i,i,i,i]}", "label", o->label, "box", box_json(&o->pixels), "box_normalized", box_json(&o->box),
+    json_t *const object = json_pack("{s:o, s:o, s:o, s:[i,i,i,i]}", "label", pl_json_string(o->label), "box", box_json(&o->pixels), "box_normalized", box_json(&o->box),
                                      "bins", o->bins[0], o->bins[1], o->bins[2], o->bins[3]);
     if (!isnan(o->confidence))
         json_object_set_new(object, "confidence", json_real(o->confidence));
@@ -81,29 +81,26 @@ static json_t *logprobs_json(const pali_answer *answer)
     return list;
 }
 
+/* False when there is no value, for want of memory. */
+static bool put(json_t *object, const char *key, json_t *value)
+{
+    return json_object_set_new(object, key, value) == 0;
+}
+
 char *pali_answer_json(const pali_answer *answer, pali_error *err)
 {
     if (pl_need(answer, "pali_answer_json", "answer", err) != PALI_OK)
         return NULL;
-    json_t *const object = json_object(), *const objects = objects_json(answer, err);
-    if (!objects) {
-        json_decref(object);
-        pl_fail_memory(err, "answer", 0);
-        return NULL;
-    }
-    json_object_set_new(object, "text", json_string(answer->text));
-    json_object_set_new(object, "tokens", tokens_json(answer));
+    json_t *const object = json_object();
+    bool whole = put(object, "text", pl_json_string(answer->text)) && put(object, "tokens", tokens_json(answer));
     if (answer->logprobs && answer->tells_logprobs)
-        json_object_set_new(object, "logprobs", logprobs_json(answer));
-    if (answer->rated) {
-        json_object_set_new(object, "confidence", number_or_null(pali_answer_confidence(answer)));
-        json_object_set_new(object, "log_likelihood", number_or_null(pali_answer_log_likelihood(answer)));
-    }
-    json_object_set_new(object, "finish_reason", json_string(pali_finish_text(answer->finish)));
-    json_object_set_new(object, "objects", objects);
+        whole = whole && put(object, "logprobs", logprobs_json(answer));
+    if (answer->rated)
+        whole = whole && put(object, "confidence", number_or_null(pali_answer_confidence(answer))) && put(object, "log_likelihood", number_or_null(pali_answer_log_likelihood(answer)));
+    whole = whole && put(object, "finish_reason", json_string(pali_finish_text(answer->finish))) && put(object, "objects", objects_json(answer, err));
     if (answer->objects.dropped)
-        json_object_set_new(object, "dropped", json_integer((json_int_t)answer->objects.dropped));
-    char *const text = json_dumps(object, JSON_COMPACT | JSON_REAL_PRECISION(9));
+        whole = whole && put(object, "dropped", json_integer((json_int_t)answer->objects.dropped));
+    char *const text = whole ? json_dumps(object, JSON_COMPACT | JSON_REAL_PRECISION(9)) : NULL;
     json_decref(object);
     if (!text)
         pl_fail_memory(err, "answer", 0);

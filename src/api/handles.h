@@ -54,6 +54,7 @@ struct pali_answer {
     pali_finish finish;
     pali_timings timings;
     pl_objects objects;
+    bool says_objects;          /* there were some, before any was dropped by its confidence */
     bool rated, tells_logprobs; /* confidence was asked for; log-probabilities are told in JSON */
     double probability;         /* of the text, calibrated; NAN: it is not */
 };

@@ -144,8 +144,11 @@ pali_status pali_session_prompt(pali_session *session, const char *prompt, const
     pali_ask_options o;
     pl_take_options(&o, sizeof o, options);
     pali_status status = pl_need(session, "pali_session_prompt", "session", err);
-    if (status == PALI_OK)
+    if (status == PALI_OK) {
+        pl_timeline_forget(&session->timeline);
+        session->form = form_of(&o); /* the last one's calibration may be gone by now */
         status = pl_need(prompt, "pali_session_prompt", "prompt", err);
+    }
     if (status == PALI_OK)
         status = check_question(&o, err);
     pl_question question = question_of(&o);
@@ -154,8 +157,6 @@ pali_status pali_session_prompt(pali_session *session, const char *prompt, const
     if (status == PALI_OK)
         status = pl_timeline_prompt(&session->timeline, prompt, &question, err);
     pl_constraint_release(question.constraint);
-    if (status == PALI_OK)
-        session->form = form_of(&o);
     return status;
 }
 

@@ -6,6 +6,7 @@
 #include "base/text.h"
 #include "batch/line.h"
 #include "batch/output.h"
+#include "formats/json.h"
 
 #include <dirent.h>
 #include <limits.h>
@@ -52,7 +53,7 @@ static json_int_t changed(const char *path)
 static json_t *path_json(const char *path)
 {
     char whole[PATH_MAX];
-    return pl_batch_text(realpath(path, whole) ? whole : path);
+    return pl_json_string(realpath(path, whole) ? whole : path);
 }
 
 static json_t *files_json(const pali_batch_options *o)
@@ -71,7 +72,7 @@ static json_t *settings_json(const pali_batch_options *o)
         const size_t length = strcspn(o->settings[i], "=");
         char *const name = pl_strndup(o->settings[i], length, NULL);
         if (name)
-            json_object_set_new(object, name, pl_batch_text(o->settings[i] + length + (o->settings[i][length] == '=')));
+            json_object_set_new(object, name, pl_json_string(o->settings[i] + length + (o->settings[i][length] == '=')));
         free(name);
     }
     return object;
@@ -79,14 +80,14 @@ static json_t *settings_json(const pali_batch_options *o)
 
 static json_t *text_or_null(const char *text)
 {
-    return text ? pl_batch_text(text) : json_null();
+    return text ? pl_json_string(text) : json_null();
 }
 
 static json_t *texts_json(const char *const *texts, size_t count)
 {
     json_t *const list = json_array();
     for (size_t i = 0; i < count; i++)
-        json_array_append_new(list, pl_batch_text(texts[i]));
+        json_array_append_new(list, pl_json_string(texts[i]));
     return list;
 }
 

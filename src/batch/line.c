@@ -1,7 +1,7 @@
 /* {"row", "id", answer ..., "prompt", "images", "prompt_tokens"} or {"row", "id", "error"}. */
 #include "batch/line.h"
 
-#include "base/text.h"
+#include "formats/json.h"
 
 #include <ctype.h>
 #include <stdlib.h>
@@ -26,17 +26,9 @@ static json_t *status_json(pali_status status)
     return json_string(word);
 }
 
-json_t *pl_batch_text(const char *text)
-{
-    char *const clean = pl_utf8_clean(text, NULL);
-    json_t *const string = clean ? json_string(clean) : NULL;
-    free(clean);
-    return string;
-}
-
 static json_t *error_json(const pali_error *why)
 {
-    return json_pack("{s:o, s:o}", "status", status_json(why->status), "message", pl_batch_text(why->message));
+    return json_pack("{s:o, s:o}", "status", status_json(why->status), "message", pl_json_string(why->message));
 }
 
 /* The path as the row writes it, so that a line does not depend on where the run was started. */
@@ -68,7 +60,7 @@ static pali_status add_answer(json_t *line, const pl_outcome *outcome, bool timi
     pali_free(text);
     int bad = !answer;
     bad = bad || json_object_update(line, answer);
-    bad = bad || json_object_set_new(line, "prompt", pl_batch_text(outcome->row->prompt));
+    bad = bad || json_object_set_new(line, "prompt", pl_json_string(outcome->row->prompt));
     bad = bad || json_object_set_new(line, "images", images_json(outcome));
     bad = bad || json_object_set_new(line, "prompt_tokens", json_integer((json_int_t)pali_answer_timings(outcome->answer).prompt_tokens));
     if (timings)

@@ -4,9 +4,6 @@
 
 #include "batch/runner.h"
 
-/* A JSON string, with U+FFFD for bytes that are no UTF-8 (paths and words of a command line may hold such); NULL: out of memory. */
-json_t *pl_batch_text(const char *text);
-
 /* The JSON of what became of a row, without a newline; new, freed with free. Bytes of it depend on nothing but the answer (and, if asked for, its timings). */
 char *pl_batch_line(const pl_outcome *outcome, bool timings, pali_error *err);
 

@@ -1,6 +1,7 @@
 /* The line of JSON that is kept of each row's answer. */
-#include "batch/line.h"
 #include "eval/report.h"
+
+#include "formats/json.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -9,10 +10,10 @@
 static json_t *images_json(const pl_eval_row *row)
 {
     if (row->image_count == 1)
-        return pl_batch_text(row->images[0]);
+        return pl_json_string(row->images[0]);
     json_t *const list = json_array();
     for (size_t i = 0; i < row->image_count; i++)
-        json_array_append_new(list, pl_batch_text(row->images[i]));
+        json_array_append_new(list, pl_json_string(row->images[i]));
     return list;
 }
 
@@ -47,7 +48,7 @@ pali_status pl_eval_keep_prediction(pl_eval_report *report, const pl_eval_row *r
     json_object_set_new(object, "row", json_integer((json_int_t)row->line));
     json_object_set_new(object, "image", images_json(row));
     json_object_set_new(object, "prefix", json_string(row->prefix));
-    json_object_set_new(object, "prediction", pl_batch_text(pali_answer_text(answer)));
+    json_object_set_new(object, "prediction", pl_json_string(pali_answer_text(answer)));
     json_object_set_new(object, "tokens", tokens_json(answer));
     json_object_set(object, "suffix", json_object_get(row->json, "suffix"));
     json_object_set_new(object, "exact", json_boolean(exact));

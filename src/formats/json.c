@@ -5,6 +5,7 @@
 #include "formats/json.h"
 
 #include "base/file.h"
+#include "base/text.h"
 
 #include <jansson.h>
 #include <math.h>
@@ -292,4 +293,12 @@ pali_status pl_json_get_f64s(const pl_json *json, const char *field, double *val
     for (size_t i = 0; i < count; i++)
         values[i] = json_number_value(json_array_get(at, i));
     return PALI_OK;
+}
+
+json_t *pl_json_string(const char *text)
+{
+    char *const clean = pl_utf8_clean(text, NULL);
+    json_t *const string = clean ? json_string(clean) : NULL;
+    free(clean);
+    return string;
 }

@@ -45,6 +45,9 @@ pali_status pl_json_get_f64s(const pl_json *json, const char *field, double *val
 /* PALI_MODEL "file: field x: found ..., expected <expected>", for checks of the caller's own. */
 pali_status pl_json_refuse(const pl_json *json, const char *field, const char *expected, pali_error *err);
 
+/* A new JSON string; bytes that are no UTF-8 (of a path, of a text that was given) become U+FFFD. NULL when memory is short. */
+struct json_t *pl_json_string(const char *text);
+
 /*
  * Parses bytes of a file into a jansson value, an object; NULL on failure with
  * the reason recorded. For readers of this room: `what` names the part.

@@ -110,7 +110,7 @@ static bool read_object(const grammar *g, const pl_history *h, size_t at, object
     *o = (object){0};
     for (; o->sides_count < SIDES && at < count; o->sides_count++, at++) {
         const int side = location_of(g, pl_history_at(h, at));
-        if (side < 0)
+        if (side < 0 || (o->sides_count >= 2 && side <= o->sides[o->sides_count - 2])) /* only a given start has no area */
             return false;
         o->sides[o->sides_count] = side;
     }

@@ -72,6 +72,14 @@ pali_status pl_timeline_reserve(pl_timeline *timeline, size_t bytes, pali_error 
     return pl_arena_init(&timeline->arena, bytes, "session", err);
 }
 
+void pl_timeline_forget(pl_timeline *timeline)
+{
+    timeline->phase = PL_PHASE_IDLE;
+    timeline->ending = PL_ENDING_NONE;
+    timeline->tokens.count = timeline->text.length = timeline->sent = 0;
+    pl_search_clear(&timeline->search);
+}
+
 /* Runs the vision tower on one picture's pixels. */
 static pali_status encode_one(pl_timeline *timeline, const float *pixels, pl_rows out, pali_error *err)
 {
@@ -118,7 +126,7 @@ pali_status pl_timeline_set_images(pl_timeline *timeline, const pl_image *const 
     timeline->features = features;
     timeline->fresh = true;
     timeline->clock = clock;
-    timeline->phase = PL_PHASE_IDLE;
+    pl_timeline_forget(timeline); /* what was said was said of other pictures */
     return PALI_OK;
 }
 
@@ -130,7 +138,7 @@ void pl_timeline_use_images(pl_timeline *timeline, const pl_timeline *from)
     timeline->features = from->features;
     timeline->clock = (pl_clock){0};
     timeline->fresh = true;
-    timeline->phase = PL_PHASE_IDLE;
+    pl_timeline_forget(timeline);
 }
 
 /* The image placeholder may be a piece without a row; written as a control token it would be read beyond the table. */
@@ -182,15 +190,6 @@ static pali_status reserve_answer(pl_timeline *timeline, size_t given, pali_erro
     if (status == PALI_OK && timeline->question.logprobs)
         status = pl_grow(&timeline->logprobs, &timeline->logprob_capacity, most, sizeof *timeline->logprobs, "answer", err);
     return status;
-}
-
-/* Leaves nothing of the last question that could be taken for an answer to the next. */
-static void forget_answer(pl_timeline *timeline)
-{
-    timeline->phase = PL_PHASE_IDLE;
-    timeline->ending = PL_ENDING_NONE;
-    timeline->tokens.count = timeline->text.length = timeline->sent = 0;
-    pl_search_clear(&timeline->search);
 }
 
 /* Holds the prompt and the longest answer against the session's limit; *given counts the prompt's positions. */
@@ -259,7 +258,7 @@ static pali_status reserve_evidence(pl_timeline *timeline, pali_error *err)
 
 pali_status pl_timeline_prompt(pl_timeline *timeline, const char *prompt, const pl_question *question, pali_error *err)
 {
-    forget_answer(timeline);
+    pl_timeline_forget(timeline);
     if (!timeline->features)
         return pl_fail(err, PALI_USAGE, "prompt: found no picture, expected one to be set before");
     take_question(timeline, question);

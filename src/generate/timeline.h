@@ -94,10 +94,13 @@ enum { PL_DEFAULT_MAX_TOKENS = 256, PL_TEXT_LIMIT = 8192 /* prompt tokens, Gemma
 void pl_timeline_init(pl_timeline *timeline, const pl_engine *engine, size_t max_positions);
 void pl_timeline_free(pl_timeline *timeline);
 
-/* Encodes pictures one after the other; the old ones stay on failure. */
+/* Leaves nothing of the last question that could be taken for an answer to the next. */
+void pl_timeline_forget(pl_timeline *timeline);
+
+/* Encodes pictures one after the other, and forgets the last answer; it and the old pictures stay on failure. */
 pali_status pl_timeline_set_images(pl_timeline *timeline, const pl_image *const *images, size_t count, pali_error *err);
 
-/* Takes the pictures of another timeline of the same engine, which has some; nothing is computed or copied. */
+/* Takes the pictures of another timeline of the same engine, which has some, and forgets the last answer; nothing is computed or copied. */
 void pl_timeline_use_images(pl_timeline *timeline, const pl_timeline *from);
 
 /*

@@ -227,6 +227,54 @@ static void test_same_pictures(void **state)
     pali_answer_free(again);
 }
 
+static void expect_forgotten(fixture *f)
+{
+    pali_error err = {0};
+    pali_answer *answer = pali_session_answer(f->session, &err);
+    assert_non_null(answer);
+    assert_int_equal(pali_answer_token_count(answer), 0);
+    assert_string_equal(pali_answer_text(answer), "");
+    assert_int_equal(pali_answer_finish(answer), PALI_FINISH_NONE);
+    pali_answer_free(answer);
+}
+
+/* Other pictures, and a question that cannot be asked, leave nothing of the last answer: its places are those of other rows. */
+static void test_forgotten(void **state)
+{
+    fixture *f = *state;
+    pali_error err = {0};
+    pali_image *const both[2] = {f->a, f->b};
+    pali_session *other = pali_session_new(f->model, NULL, &err);
+    assert_int_equal(pali_session_set_images(other, both, 2, &err), PALI_OK);
+    pali_answer_free(ask(f, "detect cat", (pali_ask_options){.max_tokens = 4, .constrain = "off"}));
+    assert_int_equal(pali_session_set_images(f->session, both, 2, &err), PALI_OK);
+    expect_forgotten(f);
+    pali_answer_free(ask(f, "detect cat", (pali_ask_options){.max_tokens = 4, .constrain = "off"}));
+    assert_int_equal(pali_session_use_images(f->session, other, &err), PALI_OK);
+    expect_forgotten(f);
+    const pali_ask_options wrong[] = {{.temperature = -1}, {.constrain = "maybe"}, {.choice_count = 1}};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        pali_answer_free(ask(f, "caption en", (pali_ask_options){.max_tokens = 4}));
+        assert_int_equal(pali_session_prompt(f->session, "caption en", &wrong[i], &err), PALI_USAGE);
+        assert_true(pali_session_done(f->session));
+        expect_forgotten(f);
+    }
+    pali_session_free(other);
+}
+
+/* What is no UTF-8 in a start is replaced in JSON, and nothing is left out. */
+static void test_json_text(void **state)
+{
+    fixture *f = *state;
+    pali_answer *answer = ask(f, "detect cat", (pali_ask_options){.max_tokens = 2, .constrain = "off", .start = "\xff<loc0001><loc0002><loc0003><loc0004> \xfe"});
+    char *json = pali_answer_json(answer, NULL);
+    assert_non_null(json);
+    assert_non_null(strstr(json, "\"text\":\"\xef\xbf\xbd<loc0001>"));
+    assert_non_null(strstr(json, "\"label\":\"\xef\xbf\xbd"));
+    pali_free(json);
+    pali_answer_free(answer);
+}
+
 static void test_batch_and_fork(void **state)
 {
     fixture *f = *state;
@@ -401,7 +449,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_encoding),
         cmocka_unit_test(test_arguments), cmocka_unit_test(test_options_size),  cmocka_unit_test(test_streaming), cmocka_unit_test(test_cancel), cmocka_unit_test(test_start),
-        cmocka_unit_test(test_same_pictures), cmocka_unit_test(test_batch_and_fork), cmocka_unit_test(test_fork_options), cmocka_unit_test(test_frames), cmocka_unit_test(test_score),     cmocka_unit_test(test_limits), cmocka_unit_test(test_text),
+        cmocka_unit_test(test_same_pictures), cmocka_unit_test(test_forgotten), cmocka_unit_test(test_json_text), cmocka_unit_test(test_batch_and_fork), cmocka_unit_test(test_fork_options), cmocka_unit_test(test_frames), cmocka_unit_test(test_score),     cmocka_unit_test(test_limits), cmocka_unit_test(test_text),
         cmocka_unit_test(test_inspect),
     };
     return cmocka_run_group_tests_name("api", tests, open_tiny, close_tiny);

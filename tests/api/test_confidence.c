@@ -244,11 +244,44 @@ static void test_filters(void **state)
     }
 }
 
+/* A calibration is not looked at once its question is over; an answer whose objects were all dropped is no text. */
+static void test_calibration(void **state)
+{
+    fixture *f = *state;
+    static const char file[] = "{\"pali_calibration\": 1, \"kind\": \"isotonic\", \"model\": {\"family\": \"paligemma\", \"parameters\": 9, \"image_size\": 112, \"vocabulary\": 50}, "
+                               "\"text\": {\"points\": [[0, 0.125]]}}";
+    pali_error err = {0};
+    pali_calibration *calibration = pl_calibration_open_memory(file, sizeof file - 1, "made up", &err);
+    assert_non_null(calibration);
+    pali_answer *text = ask(f, 6, "caption en", &(pali_ask_options){.calibration = calibration});
+    assert_true(pali_answer_confidence(text) == 0.125);
+    pali_answer *objects = ask(f, 6, "detect circle", &(pali_ask_options){.calibration = calibration});
+    pali_answer *none = ask(f, 6, "detect circle", &(pali_ask_options){.calibration = calibration, .min_confidence = 1});
+    assert_true(pali_answer_object_count(objects) > 0);
+    assert_int_equal(pali_answer_object_count(none), 0);
+    assert_true(pali_answer_confidence(objects) != 0.125);
+    assert_true(pali_answer_confidence(none) == pali_answer_confidence(objects));
+    pali_answer_free(text);
+    pali_answer_free(objects);
+    pali_answer_free(none);
+    pali_calibration_free(calibration);
+    enum { LONG = 20000 };
+    char *prompt = malloc(LONG + 1);
+    memset(prompt, ';', LONG);
+    prompt[LONG] = '\0';
+    assert_int_equal(pali_session_prompt(f->session, prompt, &(pali_ask_options){.confidence = true}, &err), PALI_INPUT);
+    free(prompt);
+    pali_answer *lost = pali_session_answer(f->session, &err);
+    assert_int_equal(pali_answer_token_count(lost), 0);
+    assert_true(isnan(pali_answer_confidence(lost)));
+    pali_answer_free(lost);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_definition), cmocka_unit_test(test_given_start), cmocka_unit_test(test_noise),   cmocka_unit_test(test_telling),
-        cmocka_unit_test(test_fork),       cmocka_unit_test(test_filters),
+        cmocka_unit_test(test_fork),       cmocka_unit_test(test_filters),     cmocka_unit_test(test_calibration),
     };
     return cmocka_run_group_tests_name("confidence", tests, set_up, tear_down);
 }

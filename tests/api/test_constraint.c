@@ -224,6 +224,16 @@ static void test_labels(void **state)
     answer = ask(f, 0, "detect circle", &(pali_ask_options){.start = "I see", .max_tokens = 8});
     assert_int_equal(pali_answer_finish(answer) == PALI_FINISH_FAILED, 0);
     pali_answer_free(answer);
+    /* A box without area is none of the grammar's: it lifts the prompt's constraint, and cannot be meant with a list. */
+    static const char start[] = "<loc0500><loc0500><loc0100>";
+    answer = ask(f, 0, "detect circle", &(pali_ask_options){.start = start, .max_tokens = 8});
+    pali_answer *off = ask(f, 0, "detect circle", &(pali_ask_options){.start = start, .max_tokens = 8, .constrain = "off"});
+    assert_true(same_tokens(answer, off));
+    pali_answer_free(answer);
+    pali_answer_free(off);
+    pali_error err = {0};
+    assert_null(pali_ask(f->session, NULL, 0, "detect circle", &(pali_ask_options){.start = start, .labels = labels, .label_count = 3}, &err));
+    assert_int_equal(err.status, PALI_FAILED);
 }
 
 /* Allows the end of text and ids below 1024 in even numbers, after three tokens only the end. */
@@ -307,6 +317,22 @@ static void test_search(void **state)
     }
 }
 
+/* What a search has brought to its end is whole, though the limit of tokens ended the search. */
+static void test_ended_beams(void **state)
+{
+    fixture *f = *state;
+    size_t ended = 0;
+    for (size_t i = 0; i < 20; i++) {
+        pali_answer *answer = ask(f, i, "detect circle", &(pali_ask_options){.max_tokens = 2, .beams = 3, .constrain = "off", .start = "<loc0100><loc0100><loc0400><loc0400>"});
+        const bool at_end = pali_answer_tokens(answer)[pali_answer_token_count(answer) - 1] == 1;
+        assert_int_equal(pali_answer_object_count(answer), 1);
+        assert_true(at_end == !pali_answer_object(answer, 0)->problem);
+        ended += at_end && pali_answer_finish(answer) == PALI_FINISH_LENGTH;
+        pali_answer_free(answer);
+    }
+    assert_true(ended > 0);
+}
+
 /* Sessions that need different rows of the head, or all, in one batch: each gets what it gets alone. One that fails does not stop the others. */
 static void test_batches(void **state)
 {
@@ -385,7 +411,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_answers), cmocka_unit_test(test_sampling), cmocka_unit_test(test_logprobs), cmocka_unit_test(test_choices), cmocka_unit_test(test_labels),
-        cmocka_unit_test(test_function), cmocka_unit_test(test_forks), cmocka_unit_test(test_search), cmocka_unit_test(test_batches), cmocka_unit_test(test_misuse),
+        cmocka_unit_test(test_function), cmocka_unit_test(test_forks), cmocka_unit_test(test_search), cmocka_unit_test(test_ended_beams), cmocka_unit_test(test_batches), cmocka_unit_test(test_misuse),
     };
     return cmocka_run_group_tests_name("constraint", tests, set_up, tear_down);
 }
