@@ -123,6 +123,14 @@ pali_ask_options ask_options(const settings *given)
     };
 }
 
+int ask_check(const settings *given)
+{
+    pali_ask_options options = ask_options(given);
+    options.confidence = options.confidence || given->calibration; /* which is not open yet */
+    pali_error err = {0};
+    return pali_ask_check(&options, &err) == PALI_OK ? 0 : fail_error(&err);
+}
+
 int ask(const settings *given, pali_model *model, pali_session *session, const pictures *shown, bool encode, const char *prompt, const struct drawing *where)
 {
     pali_ask_options options = ask_options(given);

@@ -199,7 +199,9 @@ static int batch(const settings *given)
     char *output = NULL;
     pali_model *model = NULL;
     settings own = *given;
-    int code = find_part(given, &part, &output);
+    int code = ask_check(given);
+    if (!code)
+        code = find_part(given, &part, &output);
     if (!code)
         code = model_open(given, &model, NULL);
     if (!code)

@@ -154,7 +154,9 @@ static int chat(const settings *given)
             return fail_usage(&chat_command, "standard input holds the prompts and cannot be an image");
     settings own = *given;
     talk t = {.given = &own, .to_person = isatty(STDIN_FILENO) && isatty(STDERR_FILENO)};
-    int code = drawing_prepare(given, &chat_command, &t.shown, true, &t.where);
+    int code = ask_check(given);
+    if (!code)
+        code = drawing_prepare(given, &chat_command, &t.shown, true, &t.where);
     if (!code)
         code = model_open(given, &t.model, &t.session);
     if (!code)
@@ -179,8 +181,8 @@ const command chat_command = {
     .about = "Reads a prompt a line from standard input and answers each about the images,\n"
              "which are encoded once. /image FILE... changes them, /help tells more, /quit or\n"
              "end of input leaves. A prompt that fails does not end the chat; where the input\n"
-             "is no terminal, the first failure is the exit code. --draw writes its file anew at\n"
-             "every answer with objects.",
+             "is no terminal, the first failure is the exit code. --draw writes its file, and\n"
+             "--mask-dir its files, anew at every answer with objects.",
     .examples = "  pali chat -m google/paligemma2-3b-mix-448 photo.jpg\n"
                 "  printf 'caption en\\nocr\\n' | pali chat --json receipt.png\n",
     .options = (const option *const[]){model_options, answer_options, drawing_options, common_options, NULL},

@@ -22,6 +22,8 @@ static int print_report(const settings *given, const char *report)
         table_print(stdout, object);
     if (strcmp(json_string_value(json_object_get(object, "format")), "npz") == 0)
         note(given, "an npz holds no tokenizer; keep tokenizer.model or tokenizer.json beside it");
+    if (json_is_false(json_object_get(object, "codec")))
+        note(given, "nor does it hold the mask codec; keep vae-oid.npz beside it, too");
     json_decref(object);
     return finish_output(0);
 }

@@ -159,7 +159,7 @@ static int save_masks(const settings *given, const drawing *what, const pictures
     size_t saved = 0, undecoded = 0;
     for (size_t i = 0; i < pali_answer_object_count(answer); i++) {
         const pali_object *const object = pali_answer_object(answer, i);
-        undecoded += object->has_codes && !object->mask;
+        undecoded += object->has_codes && !object->mask && !object->problem; /* a malformed object has none anyway */
         if (!object->mask)
             continue;
         const int code = save_mask(what, shown, i + 1, object);
@@ -169,7 +169,7 @@ static int save_masks(const settings *given, const drawing *what, const pictures
     }
     if (undecoded)
         note(given, "--mask-dir: %zu masks could not be decoded; the model has no mask codec", undecoded);
-    else if (!saved)
+    else if (!saved && !what->is_chat)
         note(given, "--mask-dir: the answer has no masks");
     return 0;
 }

@@ -40,6 +40,12 @@ static int read_layers(const char *text, job *j)
     return 0;
 }
 
+/* A word that ends like a picture's name is a picture that is missing, not a prompt. */
+static bool may_be_prompt(const char *text)
+{
+    return !is_picture(text) && (strchr(text, ' ') || !pali_image_format(text, NULL));
+}
+
 /* Takes the last operand for the prompt where there is one to be. */
 static int take_operands(job *j)
 {
@@ -49,7 +55,7 @@ static int take_operands(job *j)
     j->count = operands->count;
     if (operands->count == 0)
         return fail_usage(&embed_command, "an image is missing");
-    if (strcmp(j->given->what, "hidden") == 0 || (pooled && operands->count > 1 && !is_picture(operands->items[operands->count - 1]))) {
+    if (strcmp(j->given->what, "hidden") == 0 || (pooled && operands->count > 1 && may_be_prompt(operands->items[operands->count - 1]))) {
         const int code = question_check(&embed_command, operands);
         if (code)
             return code;
@@ -205,7 +211,7 @@ const command embed_command = {
              "  pooled     [items, width] the mean of siglip, or with PROMPT of hidden\n"
              "With one item the first axis is left out.",
     .examples = "  pali embed *.jpg --what pooled --normalise --out vectors.npy\n"
-                "  pali embed --what hidden --layers 0,9,last -o states.safetensors arm.png \"pick up the cup\"\n",
+                "  pali embed --what hidden --layers 0,9,last -o states.npz arm.png \"pick up the cup\"\n",
     .options = (const option *const[]){own_options, model_options, common_options, NULL},
     .run = embed,
 };

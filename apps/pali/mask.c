@@ -13,6 +13,8 @@ static int open_codec(const settings *given, pali_codec **codec)
 {
     pali_error err = {0};
     *codec = pali_codec_open(given->codec ? given->codec : model_name(given), &err);
+    if (*codec && !given->codec)
+        model_note(given); /* tokens of one codec mean nothing to another */
     return *codec ? 0 : fail_error(&err);
 }
 
@@ -185,6 +187,7 @@ static const option own_options[] = {
     {"model", 'm', OPTION_TEXT, offsetof(settings, model), "MODEL", 0, 0, "the model whose codec is used"},
     {"codec", 0, OPTION_TEXT, offsetof(settings, codec), "FILE", 0, 0, "a codec by itself: vae-oid.npz"},
     {"json", 0, OPTION_FLAG, offsetof(settings, json), NULL, 0, 0, "one JSON object"},
+    {"quiet", 'q', OPTION_FLAG, offsetof(settings, quiet), NULL, 0, 0, "nothing but errors on standard error"},
     {0},
 };
 

@@ -55,6 +55,7 @@ const option answer_options[] = {
 
 const option drawing_options[] = {
     {"draw", 0, OPTION_TEXT, offsetof(settings, draw), "FILE", 0, 0, "draw the objects on the image: .png, .jpg, .webp"},
+    {"mask-dir", 0, OPTION_TEXT, offsetof(settings, mask_dir), "DIR", 0, 0, "write each object's mask there as a PNG"},
     {"preview", 0, OPTION_CHOICE, offsetof(settings, preview), "auto|kitty|iterm2|sixel", 0, 0, "show them on the terminal"},
     {0},
 };
@@ -286,9 +287,11 @@ void options_help(const command *of, FILE *out)
             char left[64];
             snprintf(left, sizeof left, "--%s%s%s", o->name, o->argument ? " " : "", o->argument ? o->argument : "");
             if (o->letter)
-                fprintf(out, "  -%c, %-22s %s\n", o->letter, left, o->help);
+                fprintf(out, "  -%c, %-22s", o->letter, left);
             else
-                fprintf(out, "      %-22s %s\n", left, o->help);
+                fprintf(out, "      %-22s", left);
+            /* What is longer than its column has the text below it. */
+            fprintf(out, strlen(left) > 22 ? "\n%29s%s\n" : "%s%s\n", strlen(left) > 22 ? "" : " ", o->help);
         }
     if (*of->examples)
         fprintf(out, "\nExamples:\n%s", of->examples);

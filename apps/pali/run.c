@@ -8,6 +8,8 @@ static int run(const settings *given)
 {
     const text_list *const operands = &given->operands;
     int code = question_check(&run_command, operands);
+    if (!code)
+        code = ask_check(given);
     if (code)
         return code;
     const char *const prompt = operands->items[operands->count - 1];
@@ -32,11 +34,6 @@ static int run(const settings *given)
     return code;
 }
 
-static const option run_options[] = {
-    {"mask-dir", 0, OPTION_TEXT, offsetof(settings, mask_dir), "DIR", 0, 0, "write each object's mask there as a PNG"},
-    {0},
-};
-
 const command run_command = {
     .name = "run",
     .operands = "IMAGE... PROMPT",
@@ -47,6 +44,6 @@ const command run_command = {
     .examples = "  pali run photo.jpg \"caption en\"\n"
                 "  pali run -m google/paligemma2-3b-mix-448 --json street.jpg \"detect car ; bus\"\n"
                 "  pali run street.jpg \"detect car ; bus\" --draw found.png\n",
-    .options = (const option *const[]){model_options, answer_options, drawing_options, run_options, common_options, NULL},
+    .options = (const option *const[]){model_options, answer_options, drawing_options, common_options, NULL},
     .run = run,
 };

@@ -130,6 +130,13 @@ static void print_note(void *context, const char *line)
     note(context, "%s", line);
 }
 
+void model_note(const settings *given)
+{
+    if (!given->model && !model_from_environment())
+        note(given, "no model was named, so nano answers, a small one for trying out; "
+                    "real weights: hf download google/paligemma2-3b-mix-448, then -m google/paligemma2-3b-mix-448");
+}
+
 int model_open(const settings *given, pali_model **model, pali_session **session)
 {
     progress bar = progress_start(given, "loading", true);
@@ -157,9 +164,7 @@ int model_open(const settings *given, pali_model **model, pali_session **session
     progress_end(&bar);
     if (!*model)
         return fail_error(&err);
-    if (!given->model && !model_from_environment())
-        note(given, "no model was named, so nano answers, a small one for trying out; "
-                    "real weights: hf download google/paligemma2-3b-mix-448, then -m google/paligemma2-3b-mix-448");
+    model_note(given);
     if (session && !(*session = pali_session_new(*model, NULL, &err))) {
         pali_model_free(*model);
         *model = NULL;

@@ -42,11 +42,17 @@ const char *model_name(const settings *given);
  */
 int environment_read(settings *given, const command *of);
 
+/* Says that nano answers because no model was named, where that is so. */
+void model_note(const settings *given);
+
 /* The model and a session of it; session may be NULL. Returns 0, or the exit code after saying what is wrong. */
 int model_open(const settings *given, pali_model **model, pali_session **session);
 
 /* How the options want an answer made; without a listener. */
 pali_ask_options ask_options(const settings *given);
+
+/* Looks whether these options go together, before anything is opened. Returns 0, or the exit code after saying what is wrong. */
+int ask_check(const settings *given);
 
 /* Opens what --calibration names, if anything, as given->curves. Returns 0, or the exit code after saying what is wrong. */
 int calibration_open(settings *given, const pali_model *model);

@@ -33,8 +33,9 @@ typedef struct pali_convert_options {
  * Reads the model `source` (a name as for pali_model_open) and writes it to
  * `target`: whole, or not at all. Memory does not grow with the model. Norms,
  * biases and positions keep their precision. Hugging Face folders and npz hold
- * floats only; an npz holds no tokenizer. Returns a JSON object that tells
- * what was written (new, freed with pali_free), or NULL.
+ * floats only; an npz holds no tokenizer and no mask codec. Returns a JSON
+ * object that tells what was written ("codec": whether the source's mask codec
+ * came along, where it has one; new, freed with pali_free), or NULL.
  */
 char *pali_convert(const char *source, const char *target, const pali_convert_options *options, pali_error *err);
 

@@ -403,6 +403,12 @@ void pali_answer_free(pali_answer *answer);
 
 /* ---- One step at a time, for batches and servers --------------------- */
 
+/*
+ * Whether options are in range and go together, as far as that can be told
+ * before there is a model; questions are checked so anyway. PALI_USAGE if not.
+ */
+pali_status pali_ask_check(const pali_ask_options *options, pali_error *err);
+
 /* Encodes pictures for the questions that follow; the last answer is forgotten. The images are not kept. On failure all stays. */
 pali_status pali_session_set_images(pali_session *session, pali_image *const *images, size_t count, pali_error *err);
 

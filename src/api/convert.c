@@ -77,6 +77,10 @@ static char *describe(const char *source, const char *target, pl_container conta
     json_t *object = json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:f}", "source", source, "target", target, "format",
                                container == PL_CONTAINER_SAFETENSORS ? "hf" : pl_container_name(container), "tensors", (json_int_t)report->tensors, "parameters",
                                (json_int_t)report->parameters, "bytes", (json_int_t)report->bytes, "seconds", seconds);
+    if (object && report->codec && json_object_set_new(object, "codec", json_boolean(container != PL_CONTAINER_NPZ)) != 0) {
+        json_decref(object);
+        object = NULL;
+    }
     char *text = object ? json_dumps(object, JSON_INDENT(2) | JSON_REAL_PRECISION(6)) : NULL;
     json_decref(object);
     if (!text)

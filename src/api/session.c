@@ -139,6 +139,13 @@ static pali_status constrain(const pali_session *session, const char *prompt, co
     return pl_constrain_prompt(session->model->weights, prompt, &wanted, constraint, err);
 }
 
+pali_status pali_ask_check(const pali_ask_options *options, pali_error *err)
+{
+    pali_ask_options o;
+    pl_take_options(&o, sizeof o, options);
+    return check_question(&o, err);
+}
+
 pali_status pali_session_prompt(pali_session *session, const char *prompt, const pali_ask_options *options, pali_error *err)
 {
     pali_ask_options o;

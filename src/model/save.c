@@ -189,7 +189,7 @@ pali_status pl_paligemma_save(pl_paligemma *model, const char *path, const pl_sa
     if (status != PALI_OK)
         return status;
     status = pl_codec_source_open(model->checkpoint, &saving.codec, err);
-    *report = (pl_save_report){.bytes = saving.total, .tensors = saving.count};
+    *report = (pl_save_report){.bytes = saving.total, .tensors = saving.count, .codec = saving.codec.file != NULL};
     for (size_t i = 0; i < saving.count; i++)
         report->parameters += saving.items[i].saved.shape[0] * saving.items[i].saved.shape[1];
     if (status == PALI_OK)

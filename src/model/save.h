@@ -25,6 +25,7 @@ typedef struct pl_save_options {
 typedef struct pl_save_report {
     uint64_t parameters, bytes; /* of the weights as written */
     size_t tensors;
+    bool codec; /* the source has a mask codec; an npz does not take it */
 } pl_save_report;
 
 /*

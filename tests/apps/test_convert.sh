@@ -23,6 +23,16 @@ expect_ok
 run convert "$source" "$work/to/c.npz"
 [ "$code" = 0 ] || failed "exit code $code, expected 0"
 expect_err 'an npz holds no tokenizer'
+grep -q codec "$work/err" && failed 'a codec is spoken of where there is none'
+# A mask codec goes along, but not into an npz, which is told.
+run convert --json "$model" "$work/to/masks.gguf"
+expect_ok
+expect_json codec:true
+run convert --json "$work/to/masks.gguf" "$work/to/masks.npz" --type f32
+[ "$code" = 0 ] || failed "exit code $code, expected 0"
+expect_json codec:false
+expect_err 'nor does it hold the mask codec'
+rm "$work/to/masks.gguf" "$work/to/masks.npz"
 run convert -m "$source" "$work/to/named" --to gguf --type q4_0 --layout tiles --embedding-type q8
 expect_ok
 mv "$work/to/named" "$work/to/tiles.gguf"

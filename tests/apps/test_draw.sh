@@ -114,4 +114,20 @@ fed "$work/prompts" chat -q -m "$model" -n1 --draw "$work/plain.png" "$picture"
 expect_ok
 [ ! -e "$work/plain.png" ] || failed 'an answer without objects was drawn'
 
+
+# Masks of a chat: those of each answer; none is nothing to speak of.
+mkdir "$work/pictures"
+cp "$picture" "$work/pictures/one.png"
+codes=$(for i in 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15; do printf '<seg%03d>' $i; done)
+# An object that is cut off has no mask; that is not for want of a codec.
+run run -m "$model" -n1 --constrain off --start "<loc0100><loc0100><loc0900><loc0900>$codes cat" --mask-dir "$work/masks-of-run" "$picture" 'segment cat'
+expect_err '--mask-dir: the answer has no masks'
+printf 'segment cat\n' >"$work/prompts"
+fed "$work/prompts" chat -q -m "$model" --constrain off -n1 --start "<loc0100><loc0100><loc0900><loc0900>$codes cat ;" --mask-dir "$work/masks-of-chat" "$work/pictures/one.png"
+expect_ok
+[ -n "$(ls "$work/masks-of-chat" | grep '^one-01-cat.*\.png$')" ] || failed 'the mask was not written'
+printf 'caption en\n' >"$work/prompts"
+fed "$work/prompts" chat -m "$model" -n1 --mask-dir "$work/masks-of-chat" "$work/pictures/one.png"
+grep -q 'mask-dir' "$work/err" && failed 'an answer without masks is spoken of'
+
 finish

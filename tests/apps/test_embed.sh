@@ -53,8 +53,11 @@ refused '--layers: found without hidden states' "$picture" --what siglip --layer
 refused '--together: found without a prompt' "$picture" --what siglip --together -o "$out.npy"
 refused 'layers: found 9999, expected 0' "$picture" x --what hidden --layers 9999 -o "$out.npy"
 refused 'layers: found layer 0 twice' "$picture" x --what hidden --layers 0,0 -o "$out.npz"
-run embed -q -m "$model" "$picture" --what siglip -o /nowhere/at/all.npy
+run embed -q -m /nowhere "$picture" --what siglip -o /nowhere/at/all.npy
 expect_error 1 '/nowhere/at/all.npy: cannot write'
+# The last one is a picture that is missing, not a prompt.
+run embed -q -m "$model" "$picture" "$work/none.jpg" --what pooled -o "$out.npy"
+expect_error 4 'none.jpg'
 run embed -q -m "$model" "$work/none.png" --what siglip -o "$out.npy"
 expect_error 4 'none.png'
 [ ! -e "$out.npy" ] || failed 'a file was left'

@@ -4,7 +4,7 @@
 
 run help
 expect_ok
-for command in run chat inspect eval bench help version; do
+for command in run chat score embed batch inspect eval convert mask bench help version; do
     run help
     expect_out "  $command "
     run help $command
@@ -14,6 +14,10 @@ for command in run chat inspect eval bench help version; do
     run $command --help
     expect_ok
     cmp -s "$work/first" "$work/out" || failed "help $command and $command --help differ"
+    # What options are for stands in one column, below those that are too long for theirs.
+    awk 'waits { bad = bad || substr($0, 1, 29) ~ /[^ ]/ || substr($0, 30, 1) == " "; waits = 0; next }
+         /^  (-[a-z],|   ) --[a-z]/ { waits = substr($0, 29, 1) != " " || substr($0, 30, 1) == " " }
+         END { exit bad || waits }' "$work/out" || failed 'a text is out of its column'
     # Every line fits a terminal of usual width.
     awk 'length > 84 { exit 1 }' "$work/out" || failed 'a line is too long'
 done

@@ -174,4 +174,14 @@ expect_error 4 prompt
 run run -q -n 2 -m "$model" "$picture" ''
 about='an empty prompt'
 expect_ok
+
+# Options that do not go together are told before any model is opened.
+for command in run batch; do
+    run $command -m /nowhere "$picture" 'detect cat' --best-of 3
+    expect_error 2 'best_of: found 3 with temperature 0'
+    run $command -m /nowhere "$picture" 'detect cat' --beam 3 --temp 1
+    expect_error 2 'beams: found 3 together with a temperature'
+done
+run chat -m /nowhere --best-of 3
+expect_error 2 'best_of: found 3 with temperature 0'
 finish
