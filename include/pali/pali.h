@@ -289,7 +289,7 @@ typedef struct pali_ask_options {
     pali_constraint_fn *constraint; /* the caller's own, in place of all these; NULL: none */
     void *constraint_context;
     size_t max_objects;         /* of detect and segment; 0: as many as fit. With a noise class exactly so many (0: 100) */
-    bool confidence;            /* rate objects and answer; keeps log-probabilities, needs all logits; not with beams or best_of */
+    bool confidence;            /* rate objects and answer; keeps log-probabilities, needs all logits */
     /* These ask for confidence, and drop objects, in this order; text and tokens stay. Those that are left keep their order. */
     float min_confidence;       /* objects below it, in [0, 1]; 0: none */
     float nms;                  /* by falling confidence, objects with more than this IoU, in (0, 1), with one of the same label; 0: none */

@@ -80,8 +80,6 @@ static pali_status check_question(const pali_ask_options *o, pali_error *err)
         return pl_fail(err, PALI_USAGE, "min_confidence: found %g, expected 0 to 1", (double)o->min_confidence);
     if (!(o->nms >= 0 && o->nms <= 1))
         return pl_fail(err, PALI_USAGE, "nms: found %g, expected 0 to 1", (double)o->nms);
-    if ((o->beams > 1 || o->best_of > 1) && wants_confidence(o))
-        return pl_fail(err, PALI_USAGE, "confidence: found it together with %s, expected one of them", o->beams > 1 ? "beams" : "best_of");
     if (o->beams > PL_MOST_HYPOTHESES || o->best_of > PL_MOST_HYPOTHESES)
         return pl_fail(err, PALI_USAGE, "%s: found %zu, expected at most %d", o->beams > PL_MOST_HYPOTHESES ? "beams" : "best_of", pl_max(o->beams, o->best_of), PL_MOST_HYPOTHESES);
     if (o->beams > 1 && (o->best_of > 1 || o->temperature > 0))

@@ -101,9 +101,7 @@ static size_t most_images(const pl_eval_rows *rows)
 static pali_status measure_rows(measurement *m, pali_model *model, pali_error *err)
 {
     const pali_eval_options *const options = m->options;
-    const bool rated = !options->no_confidence && options->beams <= 1; /* beams know no confidences of objects */
-    const pali_ask_options ask = {.size = sizeof ask, .max_tokens = options->max_tokens, .confidence = rated, .logprobs = !options->no_confidence,
-                                  .constrain = options->constrain, .beams = options->beams};
+    const pali_ask_options ask = {.size = sizeof ask, .max_tokens = options->max_tokens, .confidence = !options->no_confidence, .constrain = options->constrain, .beams = options->beams};
     const pl_rows_job job = {
         .count = m->rows.count,
         .batch = options->batch ? options->batch : pl_rows_batch(model, most_images(&m->rows), &ask),

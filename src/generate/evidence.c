@@ -91,21 +91,25 @@ void pl_evidence_take(pl_evidence *evidence, size_t index, int32_t id, double lo
         evidence->near[index - i] = mass_near(evidence, PL_BOX_SIDES - 1 - i);
 }
 
+void pl_evidence_set(const pl_evidence *from, size_t count, pl_evidence *to)
+{
+    const pl_evidence room = *to;
+    *to = *from;
+    to->near = room.near;
+    to->sides = room.sides;
+    to->capacity = room.capacity;
+    to->side_capacity = room.side_capacity;
+    if (count)
+        memcpy(to->near, from->near, count * sizeof *to->near);
+    if (from->bins)
+        memcpy(to->sides, from->sides, PL_BOX_SIDES * (size_t)from->bins * sizeof *to->sides);
+}
+
 pali_status pl_evidence_copy(const pl_evidence *from, size_t count, size_t most, pl_evidence *to, pali_error *err)
 {
-    float *const near = to->near, *const sides = to->sides;
-    const size_t capacity = to->capacity, side_capacity = to->side_capacity;
-    *to = *from;
-    to->near = near;
-    to->sides = sides;
-    to->capacity = capacity;
-    to->side_capacity = side_capacity;
+    to->bins = from->bins;
     const pali_status status = reserve(to, most, err);
-    if (status != PALI_OK)
-        return status;
-    if (count)
-        memcpy(to->near, from->near, count * sizeof *near);
-    if (from->bins)
-        memcpy(to->sides, from->sides, PL_BOX_SIDES * (size_t)from->bins * sizeof *sides);
-    return PALI_OK;
+    if (status == PALI_OK)
+        pl_evidence_set(from, count, to);
+    return status;
 }

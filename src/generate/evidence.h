@@ -33,7 +33,10 @@ void pl_evidence_see(pl_evidence *evidence, const float *logits, double total);
 /* Token `index` is `id`, of that log-probability. */
 void pl_evidence_take(pl_evidence *evidence, size_t index, int32_t id, double logprob);
 
-/* A copy that goes on by itself; *to is prepared for as many tokens or more. */
+/* Makes *to, which has room, a second account of the same `count` tokens that goes on by itself. */
+void pl_evidence_set(const pl_evidence *from, size_t count, pl_evidence *to);
+
+/* The same, with room for `most` tokens. */
 pali_status pl_evidence_copy(const pl_evidence *from, size_t count, size_t most, pl_evidence *to, pali_error *err);
 
 #endif

@@ -9,6 +9,7 @@ static void free_hypothesis(pl_hypothesis *hypothesis)
     pl_kv_cache_free(&hypothesis->cache);
     free(hypothesis->tokens);
     free(hypothesis->logprobs);
+    pl_evidence_free(&hypothesis->evidence);
 }
 
 void pl_search_clear(pl_search *search)
@@ -67,6 +68,7 @@ pali_status pl_search_prepare(pl_search *search, pl_search_kind kind, size_t wid
         hypothesis->count = 0;
         hypothesis->score = 0;
         hypothesis->index = i;
+        hypothesis->rated = false;
         hypothesis->sampler = *sampler;
         hypothesis->sampler.state += i;
     }
@@ -80,8 +82,20 @@ pali_status pl_search_prepare(pl_search *search, pl_search_kind kind, size_t wid
     search->eos = eos;
     search->begun = false;
     search->finished.count = 0;
+    search->finished.rated = false;
     search->live = kind == PL_SEARCH_BEAMS ? 1 : width; /* the first step makes beams of one */
     return PALI_OK;
+}
+
+pali_status pl_search_rate(pl_search *search, const pl_evidence *prompt, pali_error *err)
+{
+    pali_status status = pl_evidence_copy(prompt, 0, search->most, &search->finished.evidence, err);
+    for (size_t i = 0; status == PALI_OK && i < search->width; i++) {
+        status = pl_evidence_copy(prompt, 0, search->most, &search->hypotheses[i].evidence, err);
+        search->hypotheses[i].rated = true;
+    }
+    search->finished.rated = true;
+    return status;
 }
 
 pali_status pl_search_begin(pl_search *search, pl_kv_cache *prompt, pali_error *err)
@@ -106,6 +120,8 @@ void pl_hypothesis_copy(const pl_hypothesis *from, pl_hypothesis *to)
     }
     to->count = from->count;
     to->score = from->score;
+    if (from->rated)
+        pl_evidence_set(&from->evidence, from->count, &to->evidence);
 }
 
 /* Of two samples the likelier one, of equal ones the first drawn. */

@@ -7,6 +7,7 @@
 #ifndef PL_GENERATE_SEARCH_H
 #define PL_GENERATE_SEARCH_H
 
+#include "generate/evidence.h"
 #include "generate/sampler.h"
 #include "language/kv_cache.h"
 
@@ -20,6 +21,8 @@ typedef struct pl_hypothesis {
     double score;       /* sum of logprobs */
     pl_sampler sampler; /* best of n */
     size_t index;       /* best of n: which sample it is */
+    bool rated;
+    pl_evidence evidence; /* where it is rated: of its tokens, with room for [most] */
 } pl_hypothesis;
 
 typedef enum pl_search_kind { PL_SEARCH_NONE, PL_SEARCH_BEAMS, PL_SEARCH_BEST_OF } pl_search_kind;
@@ -50,6 +53,9 @@ typedef enum pl_search_end {
  * i of best-of-n draws with seed sampler->state + i.
  */
 pali_status pl_search_prepare(pl_search *search, pl_search_kind kind, size_t width, size_t most, int32_t eos, const pl_sampler *sampler, const pl_kv_cache *cache, pali_error *err);
+
+/* Lets every hypothesis keep evidence, going on from that of the prompt; after pl_search_prepare. */
+pali_status pl_search_rate(pl_search *search, const pl_evidence *prompt, pali_error *err);
 
 /* Lets all hypotheses go on from a prompt that has been prefilled. */
 pali_status pl_search_begin(pl_search *search, pl_kv_cache *prompt, pali_error *err);
@@ -84,12 +90,14 @@ typedef struct pl_expansion {
 /* Appends a token. */
 static inline void pl_hypothesis_push(pl_hypothesis *hypothesis, int32_t token, float logprob)
 {
+    if (hypothesis->rated)
+        pl_evidence_take(&hypothesis->evidence, hypothesis->count, token, (double)logprob);
     hypothesis->tokens[hypothesis->count] = token;
     hypothesis->logprobs[hypothesis->count++] = logprob;
     hypothesis->score += (double)logprob;
 }
 
-/* Copies tokens, log-probabilities and score. */
+/* Copies tokens, log-probabilities, score and evidence. */
 void pl_hypothesis_copy(const pl_hypothesis *from, pl_hypothesis *to);
 
 #endif

@@ -131,6 +131,18 @@ static pali_status constrain_row(pl_timeline *timeline, size_t row, pali_error *
     return pl_timeline_constrain_history(timeline, &history, err);
 }
 
+/* The same row before anything is ruled out; the prompt's is the first of all that go on from it. */
+static void see_evidence(pl_timeline *timeline, size_t row, const float *logits, double total)
+{
+    pl_search *search = &timeline->search;
+    if (!timeline->question.search)
+        pl_evidence_see(&timeline->evidence, logits, total);
+    else if (search->begun)
+        pl_evidence_see(&search->hypotheses[row].evidence, logits, total);
+    for (size_t i = 0; timeline->question.search && !search->begun && i < search->live; i++)
+        pl_evidence_see(&search->hypotheses[i].evidence, logits, total);
+}
+
 /* Makes rows of logits ready for choosing: totals receive the log-sums where they are wanted, and what may not be chosen becomes -infinity. */
 static pali_status prepare_logits(pl_timeline *timeline, const batch *b, size_t rows, float *logits, double *totals, pali_error *err)
 {
@@ -146,7 +158,7 @@ static pali_status prepare_logits(pl_timeline *timeline, const batch *b, size_t 
         memset(totals, 0, rows * sizeof *totals);
     for (size_t i = 0; i < rows; i++, logits += vocabulary) {
         if (timeline->question.confidence)
-            pl_evidence_see(&timeline->evidence, logits, totals[i]);
+            see_evidence(timeline, i, logits, totals[i]);
         if (timeline->question.constraint) {
             const pali_status status = constrain_row(timeline, i, err);
             if (status != PALI_OK)
@@ -195,6 +207,8 @@ static pali_status take_answer(pl_timeline *timeline, const pl_hypothesis *best,
             status = pl_detokenizer_push(&timeline->detokenizer, best->tokens[i], &timeline->text, err);
     }
     timeline->tokens.count = best->count;
+    if (timeline->question.confidence)
+        pl_evidence_set(&best->evidence, best->count, &timeline->evidence);
     return status == PALI_OK ? finish(timeline, ending, err) : status;
 }
 

@@ -256,6 +256,13 @@ static pali_status reserve_evidence(pl_timeline *timeline, pali_error *err)
     return pl_evidence_prepare(&timeline->evidence, &history, timeline->question.max_tokens, special->loc, located ? special->loc_count : 0, err);
 }
 
+/* Hypotheses go on from the evidence that there is of the prompt. */
+static pali_status rate_search(pl_timeline *timeline, pali_error *err)
+{
+    const pl_question *question = &timeline->question;
+    return question->search && question->confidence ? pl_search_rate(&timeline->search, &timeline->evidence, err) : PALI_OK;
+}
+
 pali_status pl_timeline_prompt(pl_timeline *timeline, const char *prompt, const pl_question *question, pali_error *err)
 {
     pl_timeline_forget(timeline);
@@ -278,6 +285,8 @@ pali_status pl_timeline_prompt(pl_timeline *timeline, const char *prompt, const 
         status = fit_start(timeline, err);
     if (status == PALI_OK)
         status = reserve_evidence(timeline, err);
+    if (status == PALI_OK)
+        status = rate_search(timeline, err);
     if (status != PALI_OK)
         return status;
     timeline->clock = (pl_clock){.preprocess = timeline->fresh ? timeline->clock.preprocess : 0, .encode = timeline->fresh ? timeline->clock.encode : 0, .prompt_tokens = given};
@@ -316,8 +325,6 @@ static pali_status set_way(pl_timeline *fork, const pl_timeline *timeline, const
     take_question(fork, &timeline->question);
     if (!fresh && (timeline->question.search || (question && question->search)))
         return pl_fail(err, PALI_USAGE, "fork: found a search (beams, best_of) and a question under way, expected to fork a search before its first step");
-    if (question && question->search && timeline->question.confidence)
-        return pl_fail(err, PALI_USAGE, "fork: found a search (beams, best_of) and a question that asks for confidence, expected one of them");
     if (!question)
         return PALI_OK;
     fork->question.search = question->search;
@@ -354,6 +361,8 @@ pali_status pl_timeline_fork(pl_timeline *timeline, pl_timeline *fork, const pl_
     }
     if (status == PALI_OK && fork->question.confidence)
         status = pl_evidence_copy(&timeline->evidence, timeline->tokens.count, most, &fork->evidence, err);
+    if (status == PALI_OK)
+        status = rate_search(fork, err);
     if (status != PALI_OK)
         return status;
     if (timeline->logprobs && timeline->question.logprobs && timeline->tokens.count)

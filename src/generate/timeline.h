@@ -42,7 +42,7 @@ typedef struct pl_question {
     size_t max_tokens; /* 0: 256 */
     pl_sampler sampler;
     bool logprobs;
-    bool confidence;   /* with logprobs: keep timeline->evidence; with no search */
+    bool confidence;   /* with logprobs: keep timeline->evidence */
     bool special;      /* control tokens written in the prompt are taken as such */
     const char *start; /* what the answer is made to begin with, or NULL; not kept */
     pl_constraint *constraint; /* what may come next, or NULL; the timeline keeps a reference of its own */

@@ -219,6 +219,74 @@ static void test_fork(void **state)
     pali_session_free(both[1]);
 }
 
+/* The tokens of an answer, and no others. */
+static bool as_before(void *context, const int32_t *tokens, size_t count, unsigned char *allowed, size_t vocabulary)
+{
+    const pali_answer *answer = context;
+    (void)tokens;
+    (void)vocabulary;
+    allowed[pali_answer_tokens(answer)[count]] = 1;
+    return true;
+}
+
+/* What a search has found is rated as the same tokens are without one: evidence follows its hypothesis. */
+static void test_searches(void **state)
+{
+    fixture *f = *state;
+    size_t objects = 0, moved = 0;
+    for (size_t i = 0; i < 3 * PICTURES; i++) {
+        const char *prompt = i % 2 ? "detect star ; blue square ; red circle" : "detect circle", *start = i % 5 ? NULL : "<loc0100><loc0200>";
+        pali_ask_options options = {.confidence = true, .max_tokens = 16, .max_objects = 2, .start = start};
+        if (i % 3)
+            options.beams = 1 + i % 3;
+        else
+            options.best_of = 5, options.temperature = 1, options.seed = i;
+        /* An answer that has to be an object: beams end at once where they may, and nothing is the likeliest of all. */
+        const bool forced = i % 3 && i % 2;
+        static const char *const choices[] = {"<loc0100><loc0200><loc0600><loc0700> circle", "<loc0110><loc0200><loc0500><loc0700> star", "<loc0300><loc0300><loc0600><loc0700> red circle"};
+        if (forced)
+            options.choices = choices, options.choice_count = 3, options.start = NULL;
+        pali_answer *found = ask(f, i % PICTURES, prompt, &options);
+        pali_answer *again = ask(f, i % PICTURES, prompt, &(pali_ask_options){.confidence = true, .max_tokens = pali_answer_token_count(found), .start = options.start, .constraint = as_before, .constraint_context = found});
+        assert_int_equal(pali_answer_token_count(found), pali_answer_token_count(again));
+        assert_memory_equal(pali_answer_tokens(found), pali_answer_tokens(again), pali_answer_token_count(found) * sizeof(int32_t));
+        compare(pali_answer_confidence(found), pali_answer_confidence(again));
+        assert_int_equal(pali_answer_object_count(found), pali_answer_object_count(again));
+        for (size_t k = 0; k < pali_answer_object_count(found); k++, objects++)
+            compare(pali_answer_object(found, k)->confidence, pali_answer_object(again, k)->confidence);
+        moved += forced && pali_answer_object_count(found) > 0;
+        pali_answer_free(found);
+        pali_answer_free(again);
+    }
+    print_message("%zu objects, %zu of beams that had to find one\n", objects, moved);
+    assert_true(objects > 60 && moved > 20);
+}
+
+/* A fork may begin a search of its own, and goes on from the evidence of its prompt. */
+static void test_forked_search(void **state)
+{
+    fixture *f = *state;
+    pali_error err = {0};
+    const pali_ask_options options = {.confidence = true, .max_tokens = 24, .start = "<loc0100><loc0200>"}, search = {.max_tokens = 24, .best_of = 3, .temperature = 1, .seed = 2};
+    pali_ask_options both = search;
+    both.confidence = true;
+    both.start = options.start;
+    pali_answer *alone = ask(f, 6, "detect circle", &both);
+    assert_int_equal(pali_session_prompt(f->session, "detect circle", &options, &err), PALI_OK);
+    pali_session *fork = pali_session_fork(f->session, &search, &err);
+    assert_non_null(fork);
+    while (!pali_session_done(fork))
+        assert_int_equal(pali_step(&fork, 1, &err), PALI_OK);
+    pali_answer *answer = pali_session_answer(fork, &err);
+    assert_in_range(pali_answer_object_count(alone), 1, 99);
+    assert_int_equal(pali_answer_object_count(answer), pali_answer_object_count(alone));
+    for (size_t k = 0; k < pali_answer_object_count(alone); k++)
+        assert_true(pali_answer_object(answer, k)->confidence == pali_answer_object(alone, k)->confidence);
+    pali_answer_free(answer);
+    pali_answer_free(alone);
+    pali_session_free(fork);
+}
+
 static void test_filters(void **state)
 {
     fixture *f = *state;
@@ -237,7 +305,7 @@ static void test_filters(void **state)
     pali_answer_free(one);
     pali_answer_free(apart);
     pali_answer_free(all);
-    const pali_ask_options wrong[] = {{.min_confidence = 1.5f}, {.min_confidence = NAN}, {.nms = -1}, {.nms = 2}, {.confidence = true, .beams = 2}, {.top_objects = 1, .best_of = 2, .temperature = 1}};
+    const pali_ask_options wrong[] = {{.min_confidence = 1.5f}, {.min_confidence = NAN}, {.nms = -1}, {.nms = 2}};
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         pali_error err = {0};
         assert_int_equal(pali_session_prompt(f->session, "detect circle", &wrong[i], &err), PALI_USAGE);
@@ -281,7 +349,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_definition), cmocka_unit_test(test_given_start), cmocka_unit_test(test_noise),   cmocka_unit_test(test_telling),
-        cmocka_unit_test(test_fork),       cmocka_unit_test(test_filters),     cmocka_unit_test(test_calibration),
+        cmocka_unit_test(test_fork),       cmocka_unit_test(test_filters),     cmocka_unit_test(test_calibration), cmocka_unit_test(test_searches), cmocka_unit_test(test_forked_search),
     };
     return cmocka_run_group_tests_name("confidence", tests, set_up, tear_down);
 }

@@ -40,7 +40,7 @@ static pali_status search(const void *context, pali_error *err)
 {
     const fixture *f = context;
     pali_session *session = pali_session_new(f->model, NULL, err);
-    const pali_ask_options beams = {.max_tokens = 3, .logprobs = true, .beams = 2}, samples = {.max_tokens = 4, .temperature = 1, .best_of = 4};
+    const pali_ask_options beams = {.max_tokens = 3, .logprobs = true, .beams = 2}, samples = {.max_tokens = 4, .temperature = 1, .best_of = 4, .confidence = true};
     pali_answer *first = session ? pali_ask(session, &f->image, 1, "caption en", &beams, err) : NULL;
     pali_answer *second = first ? pali_ask(session, NULL, 0, "ocr", &samples, err) : NULL;
     pali_answer_free(first);
