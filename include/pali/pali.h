@@ -215,8 +215,8 @@ pali_calibration *pali_calibration_open(const char *path, const pali_model *mode
 
 /*
  * The probability that something of that score is right; label may be NULL.
- * Where nothing was fitted for the kind the score comes back (of a mask: the
- * probability as a box).
+ * Where nothing was fitted for the kind, or there is no calibration, the score
+ * comes back (of a mask: the probability as a box).
  */
 double pali_calibration_apply(const pali_calibration *calibration, pali_calibrated kind, const char *label, double score);
 void pali_calibration_free(pali_calibration *calibration);

@@ -63,9 +63,14 @@ static pali_status read_kind(const pl_json *json, const char *name, pl_curves *c
     char field[160];
     snprintf(field, sizeof field, "%s.points", name);
     pali_status status = read_curve(json, field, object, NULL, curves, err);
+    json_t *const labels = json_object_get(object, "labels");
+    if (status == PALI_OK && labels && !json_is_object(labels)) {
+        snprintf(field, sizeof field, "%s.labels", name);
+        return pl_json_refuse(json, field, "an object", err);
+    }
     const char *label;
     json_t *value;
-    json_object_foreach(json_object_get(object, "labels"), label, value) {
+    json_object_foreach(labels, label, value) {
         char shown[80];
         snprintf(field, sizeof field, "%s.labels.%s.points", name, pl_printable(label, strlen(label), shown));
         if (status == PALI_OK)

@@ -15,11 +15,6 @@ static bool is_in(int32_t id, int32_t first, int32_t count)
     return first >= 0 && id >= first && id - first < count;
 }
 
-static bool is_space(char c)
-{
-    return c == ' ' || (c >= '\t' && c <= '\r');
-}
-
 /*
  * The sum of the log-probabilities of the tokens that spell the label, the
  * first of which may bring the space before it; " ; " and the end are not its.
@@ -33,9 +28,11 @@ static pali_status add_label(const pl_confidence_source *s, size_t first, size_t
     pl_detokenizer_init(&detokenizer, s->tokenizer);
     pali_status status = PALI_OK;
     for (size_t i = first; status == PALI_OK && i < end && text.length - blank < length; i++) {
+        if (pl_tokenizer_is_control(s->tokenizer, s->tokens[i])) /* of a label whose beginning was given */
+            break;
         *sum += (double)s->logprobs[i];
         status = pl_detokenizer_push(&detokenizer, s->tokens[i], &text, err);
-        while (blank < text.length && is_space(text.data[blank]))
+        while (blank < text.length && pl_is_space(text.data[blank]))
             blank++;
     }
     free(text.data);

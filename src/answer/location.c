@@ -4,6 +4,8 @@
  */
 #include "answer/location.h"
 
+#include "base/text.h"
+
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -81,15 +83,10 @@ pl_piece pl_piece_of_token(int32_t id, int32_t first_location, int32_t first_seg
     return (pl_piece){.kind = PL_PIECE_TEXT, .text = text, .length = length};
 }
 
-static bool is_space(char c)
-{
-    return c == ' ' || (c >= '\t' && c <= '\r');
-}
-
 static bool is_blank(const char *text, size_t length)
 {
     for (size_t i = 0; i < length; i++)
-        if (!is_space(text[i]))
+        if (!pl_is_space(text[i]))
             return false;
     return true;
 }
@@ -149,9 +146,9 @@ static size_t read_label(const pl_piece *pieces, size_t count, size_t at, char *
         used += part;
     }
     size_t first = 0;
-    while (used > 0 && is_space(text[used - 1]))
+    while (used > 0 && pl_is_space(text[used - 1]))
         used--;
-    while (first < used && is_space(text[first]))
+    while (first < used && pl_is_space(text[first]))
         first++;
     memmove(text, text + first, used - first);
     text[used - first] = '\0';

@@ -18,7 +18,8 @@ pali_calibration *pali_calibration_open(const char *path, const pali_model *mode
 
 double pali_calibration_apply(const pali_calibration *calibration, pali_calibrated kind, const char *label, double score)
 {
-    return pl_calibration_apply(calibration, kind, label, score);
+    const bool known = calibration && (size_t)kind < PALI_CALIBRATED_KINDS;
+    return known ? pl_calibration_apply(calibration, kind, label, score) : score;
 }
 
 void pali_calibration_free(pali_calibration *calibration)

@@ -19,6 +19,12 @@ size_t pl_utf8_write(uint32_t code, char out[4]);
 /* A copy with U+FFFD for every byte that is no UTF-8; the caller frees it. */
 char *pl_utf8_clean(const char *text, pali_error *err);
 
+/* White space of ASCII, whatever the locale. */
+static inline bool pl_is_space(char c)
+{
+    return c == ' ' || (c >= '\t' && c <= '\r');
+}
+
 /* A growing byte string, NUL-terminated when not empty; release with free(data). */
 typedef struct pl_buffer {
     char *data;

@@ -7,6 +7,7 @@
 
 #include "base/text.h"
 #include "generate/grammar.h"
+#include "generate/timeline.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -32,16 +33,11 @@ typedef struct building {
     bool free_labels, listed;  /* listed: by the options */
 } building;
 
-static bool is_blank(char c)
-{
-    return c == ' ' || (c >= '\t' && c <= '\r');
-}
-
 static text_view trim(const char *text, size_t length)
 {
-    while (length && is_blank(text[length - 1]))
+    while (length && pl_is_space(text[length - 1]))
         length--;
-    while (length && is_blank(*text)) {
+    while (length && pl_is_space(*text)) {
         text++;
         length--;
     }
@@ -119,7 +115,8 @@ static bool is_there(const building *b, text_view text)
 static pali_status take_prompt_labels(building *b, const char *list, pali_error *err)
 {
     pali_status status = PALI_OK;
-    for (const char *at = list; status == PALI_OK && *at;) {
+    /* A prompt of more is too long for its tokens, and that will be said of it. */
+    for (const char *at = list; status == PALI_OK && *at && b->count < PL_TEXT_LIMIT;) {
         const size_t length = strcspn(at, ";");
         const text_view text = trim(at, length);
         if (text.length && !is_there(b, text))
@@ -271,7 +268,7 @@ static pali_status build_grammar(building *b, pl_constraint **constraint, pali_e
         status = b->free_labels ? open_free_text(b, noise, &text, err) : tokenize_labels(b, &usable, err);
     if (status == PALI_OK && usable) {
         *constraint = pl_constraint_of_grammar(&b->grammar, b->free_labels ? &text : NULL, err);
-        status = *constraint ? PALI_OK : err && err->status ? err->status : PALI_MEMORY;
+        status = *constraint ? PALI_OK : pl_status_of(err, PALI_MEMORY);
     }
     if (status == PALI_OK && *constraint) {
         (*constraint)->lenient = !b->listed;

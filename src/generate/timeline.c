@@ -330,6 +330,8 @@ static pali_status set_way(pl_timeline *fork, const pl_timeline *timeline, const
     fork->question.search = question->search;
     fork->question.width = question->width;
     fork->question.max_tokens = question->max_tokens ? question->max_tokens : PL_DEFAULT_MAX_TOKENS;
+    if (fork->max_positions && timeline->phase != PL_PHASE_IDLE) /* the prompt was held against the limit */
+        fork->question.max_tokens = pl_min(fork->question.max_tokens, fork->max_positions - timeline->features->rows.count - timeline->prompt.count);
     fork->question.sampler = question->sampler;
     fork->question.on_text = question->on_text;
     fork->question.on_text_context = question->on_text_context;

@@ -42,6 +42,7 @@ static void wrong_files_are_refused(void **state)
         {HEAD ", \"boxes\": {\"points\": [[0.5, 0.5], [0.5, 0.6]]}}", "point 2 does not rise"},
         {HEAD ", \"boxes\": {\"points\": [[0.5, 0.5], [0.4, 0.6]]}}", "point 2 does not rise"},
         {HEAD ", \"masks\": {\"points\": [[0.5, 0.5], [0.6, 0.4]]}}", "field masks.points: point 2 does not rise: found (0.6, 0.4) after (0.5, 0.5)"},
+        {HEAD ", \"boxes\": {\"points\": [[0.5, 0.5]], \"labels\": [1]}}", "field boxes.labels: found an array of 1, expected an object"},
         {HEAD ", \"text\": {\"points\": [[0.5, 0.5]], \"labels\": {\"a b\": {\"points\": [0]}}}}", "field text.labels.'a b'.points: point 1 is not"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {

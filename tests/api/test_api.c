@@ -396,6 +396,15 @@ static void test_limits(void **state)
     assert_int_equal(pali_answer_token_count(answer), 3);
     assert_int_equal(pali_answer_finish(answer), PALI_FINISH_LENGTH);
     pali_answer_free(answer);
+    assert_int_equal(pali_session_prompt(small, "caption en", &(pali_ask_options){.max_tokens = 1}, &err), PALI_OK);
+    pali_session *fork = pali_session_fork(small, &(pali_ask_options){.max_tokens = 50}, &err);
+    assert_non_null(fork);
+    while (!pali_session_done(fork))
+        assert_int_equal(pali_step(&fork, 1, &err), PALI_OK);
+    answer = pali_session_answer(fork, &err);
+    assert_int_equal(pali_answer_token_count(answer), 3); /* the session's limit is the fork's too */
+    pali_answer_free(answer);
+    pali_session_free(fork);
     answer = pali_ask(small, NULL, 0, "caption en", &(pali_ask_options){.max_tokens = SIZE_MAX}, &err);
     assert_non_null(answer);
     assert_int_equal(pali_answer_token_count(answer), 3);

@@ -153,6 +153,11 @@ static void test_given_start(void **state)
         compare(o->confidence, confidence(f, answer, o, given, false));
         pali_answer_free(answer);
     }
+    /* All of an object was given: nothing of it was the model's, the end neither. */
+    pali_answer *answer = ask(f, 0, "detect circle", &(pali_ask_options){.confidence = true, .start = "<loc0100><loc0200><loc0600><loc0700> circle", .max_objects = 1});
+    assert_int_equal(pali_answer_token_count(answer), 1);
+    assert_true(pali_answer_object(answer, 0)->confidence == 1);
+    pali_answer_free(answer);
 }
 
 static void test_noise(void **state)
