@@ -236,6 +236,6 @@ const command batch_command = {
              "sort -t: -k2n OUT-*.jsonl puts these together.",
     .examples = "  pali batch rows.jsonl answers.jsonl -p \"caption en\"\n"
                 "  pali batch --shard 2/4 rows.jsonl answers-2.jsonl\n",
-    .options = (const option *const[]){own_options, model_options, answer_options, common_options, NULL},
+    .options = (const option *const[]){own_options, model_options, answer_options, clip_options, common_options, NULL},
     .run = batch,
 };

@@ -185,6 +185,6 @@ const command chat_command = {
              "--mask-dir its files, anew at every answer with objects.",
     .examples = "  pali chat -m google/paligemma2-3b-mix-448 photo.jpg\n"
                 "  printf 'caption en\\nocr\\n' | pali chat --json receipt.png\n",
-    .options = (const option *const[]){model_options, answer_options, drawing_options, common_options, NULL},
+    .options = (const option *const[]){model_options, answer_options, clip_options, drawing_options, common_options, NULL},
     .run = chat,
 };

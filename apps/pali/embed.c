@@ -192,8 +192,6 @@ static const option own_options[] = {
     {"together", 0, OPTION_FLAG, offsetof(settings, together), NULL, 0, 0, "hidden: all images in one question"},
     {"dtype", 0, OPTION_CHOICE, offsetof(settings, dtype), "f32|f16|bf16", 0, 0, "type of the numbers in the file (f32)"},
     {"special", 0, OPTION_FLAG, offsetof(settings, special), NULL, 0, 0, "take control tokens in the prompt as such"},
-    {"frames", 0, OPTION_COUNT, offsetof(settings, frames), "N", 1, MOST_FRAMES, "images, or one animation, as a clip of N frames"},
-    {"stride", 0, OPTION_COUNT, offsetof(settings, stride), "N", 1, 1000000, "with --frames: one frame in N of those there are"},
     {"json", 0, OPTION_FLAG, offsetof(settings, json), NULL, 0, 0, "tell what was written as one JSON object"},
     {"quiet", 'q', OPTION_FLAG, offsetof(settings, quiet), NULL, 0, 0, "nothing but errors on standard error"},
     {0},
@@ -212,6 +210,6 @@ const command embed_command = {
              "With one item the first axis is left out.",
     .examples = "  pali embed *.jpg --what pooled --normalise --out vectors.npy\n"
                 "  pali embed --what hidden --layers 0,9,last -o states.npz arm.png \"pick up the cup\"\n",
-    .options = (const option *const[]){own_options, model_options, common_options, NULL},
+    .options = (const option *const[]){own_options, clip_options, model_options, common_options, NULL},
     .run = embed,
 };

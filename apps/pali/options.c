@@ -35,8 +35,6 @@ const option answer_options[] = {
     {"best-of", 0, OPTION_COUNT, offsetof(settings, best_of), "N", 1, 256, "sample N answers (--temp), give the likeliest"},
     {"start", 0, OPTION_TEXT, offsetof(settings, start), "TEXT", 0, 0, "make the answer begin with TEXT"},
     {"special", 0, OPTION_FLAG, offsetof(settings, special), NULL, 0, 0, "take control tokens in the prompt as such"},
-    {"frames", 0, OPTION_COUNT, offsetof(settings, frames), "N", 1, MOST_FRAMES, "images, or one animation, as a clip of N frames"},
-    {"stride", 0, OPTION_COUNT, offsetof(settings, stride), "N", 1, 1000000, "with --frames: one frame in N of those there are"},
     {"constrain", 0, OPTION_CHOICE, offsetof(settings, constrain), "auto|off", 0, 0, "auto: detect and segment give whole objects"},
     {"labels", 0, OPTION_WORDS, offsetof(settings, labels), "\"A;B\"", ';', 0, "labels of objects, in place of the prompt's"},
     {"max-objects", 0, OPTION_COUNT, offsetof(settings, max_objects), "N", 1, 1000000, "at most N objects (as many as fit)"},
@@ -50,6 +48,12 @@ const option answer_options[] = {
     {"logprobs", 0, OPTION_FLAG, offsetof(settings, logprobs), NULL, 0, 0, "also tell each token's log-probability"},
     {"json", 0, OPTION_FLAG, offsetof(settings, json), NULL, 0, 0, "one JSON object in place of the text"},
     {"quiet", 'q', OPTION_FLAG, offsetof(settings, quiet), NULL, 0, 0, "nothing but errors on standard error"},
+    {0},
+};
+
+const option clip_options[] = {
+    {"frames", 0, OPTION_COUNT, offsetof(settings, frames), "N", 1, MOST_FRAMES, "images, or one animation, as a clip of N frames"},
+    {"stride", 0, OPTION_COUNT, offsetof(settings, stride), "N", 1, 1000000, "with --frames: one frame in N of those there are"},
     {0},
 };
 

@@ -12,6 +12,7 @@
 /* Tables that several commands share. */
 extern const option model_options[];  /* which model, and how it is loaded */
 extern const option answer_options[]; /* how an answer is made */
+extern const option clip_options[];   /* images as a clip */
 extern const option drawing_options[]; /* where it is drawn */
 extern const option common_options[]; /* --help */
 

@@ -44,6 +44,6 @@ const command run_command = {
     .examples = "  pali run photo.jpg \"caption en\"\n"
                 "  pali run -m google/paligemma2-3b-mix-448 --json street.jpg \"detect car ; bus\"\n"
                 "  pali run street.jpg \"detect car ; bus\" --draw found.png\n",
-    .options = (const option *const[]){model_options, answer_options, drawing_options, common_options, NULL},
+    .options = (const option *const[]){model_options, answer_options, clip_options, drawing_options, common_options, NULL},
     .run = run,
 };

@@ -158,8 +158,6 @@ static const option own_options[] = {
     {"by", 0, OPTION_CHOICE, offsetof(settings, by), "total|mean", 0, 0, "rank by log-likelihood, or by that of a token"},
     {"no-eos", 0, OPTION_FLAG, offsetof(settings, no_eos), NULL, 0, 0, "leave out the end-of-text token"},
     {"special", 0, OPTION_FLAG, offsetof(settings, special), NULL, 0, 0, "take control tokens in the prompt as such"},
-    {"frames", 0, OPTION_COUNT, offsetof(settings, frames), "N", 1, MOST_FRAMES, "images, or one animation, as a clip of N frames"},
-    {"stride", 0, OPTION_COUNT, offsetof(settings, stride), "N", 1, 1000000, "with --frames: one frame in N of those there are"},
     {"json", 0, OPTION_FLAG, offsetof(settings, json), NULL, 0, 0, "one JSON object in place of the table"},
     {"quiet", 'q', OPTION_FLAG, offsetof(settings, quiet), NULL, 0, 0, "nothing but errors on standard error"},
     {0},
@@ -176,6 +174,6 @@ const command score_command = {
              "the choices given and add up to 1; a choice given twice counts twice.",
     .examples = "  pali score photo.jpg \"answer en is it day?\" --choices \"yes|no\"\n"
                 "  pali score --json --by mean --choices-file labels.txt bird.jpg \"caption en\"\n",
-    .options = (const option *const[]){own_options, model_options, common_options, NULL},
+    .options = (const option *const[]){own_options, clip_options, model_options, common_options, NULL},
     .run = score,
 };
