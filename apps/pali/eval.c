@@ -6,7 +6,7 @@
 
 #include <pali/eval.h>
 
-static int print_metrics(const settings *given, const char *metrics)
+static int print_metrics(const settings *given, const pali_model *model, const char *metrics)
 {
     json_error_t error;
     json_t *const object = json_loads(metrics, 0, &error);
@@ -18,6 +18,9 @@ static int print_metrics(const settings *given, const char *metrics)
         puts(metrics);
     else
         table_print(stdout, object);
+    pali_model_info info = {0};
+    if (json_object_get(object, "masks") && pali_model_describe(model, &info, NULL) == PALI_OK && !info.codec)
+        note(given, "the model has no mask codec, so nothing that it found has a mask; --codec FILE names one");
     json_decref(object);
     return finish_output(0);
 }
@@ -45,7 +48,7 @@ static int measure(const settings *given, pali_model *model)
     progress_end(&bar);
     if (!metrics)
         return fail_error(&err);
-    const int code = print_metrics(given, metrics);
+    const int code = print_metrics(given, model, metrics);
     pali_free(metrics);
     return code;
 }

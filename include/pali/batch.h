@@ -56,8 +56,8 @@ typedef struct pali_batch_report {
  * A run that ended early, also by a kill, is gone on with by the same call; the
  * file is then the same, byte for byte, as after one run. To that end
  * `output`.run tells what it was begun with (rows, model, options), and what
- * differs is refused, as is a file that no batch wrote, and one that another
- * run is writing to. Answers do not depend on batch, threads or shards.
+ * differs is refused (unless no line is there yet), as is a file that no batch
+ * wrote, and one that another run is writing to. Answers do not depend on batch, threads or shards.
  *
  * PALI_OK also when rows failed: the report says so. The report may be NULL;
  * it is filled on failure too.

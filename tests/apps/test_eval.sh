@@ -18,6 +18,15 @@ expect_json rows=3 matches=1 kinds.caption.exact=1 kinds.answer.rows=1 boxes.tru
 tail -n 1 "$work/out.jsonl" >"$work/out"
 expect_json row=4 'prefix=detect cat' prediction:text tokens:list exact:false log_likelihood:number
 
+# Expected masks without a codec to make any of what is found: the figures are there, and why.
+printf '{"image": "a.png", "prefix": "segment cat", "suffix": "<loc0000><loc0000><loc0500><loc0500> cat", "mask": [[0, 0, 9, 0, 9, 9]]}\n' >"$work/masks.jsonl"
+run eval -m "$data/tiny/pg1" -n 6 --json "$work/masks.jsonl"
+[ "$code" = 0 ] || failed "exit code $code, expected 0"
+expect_json masks.truths=1 masks.mean_iou=0
+expect_err 'the model has no mask codec'
+run eval -m "$data/tiny/pg1" --codec "$model/vae-oid.npz" -n 6 --json "$work/masks.jsonl"
+expect_ok
+
 # A calibration is fitted by eval and read by run; not from too few rows, nor for another model.
 run eval -m "$model" -n 6 --fit-calibration "$work/curves.json" "$work/rows.jsonl"
 expect_error 4 'curves.json: not written: found'
