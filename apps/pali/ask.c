@@ -80,18 +80,40 @@ static void print_object(const pali_object *o)
             o->pixels.y2, o->has_codes ? "  mask" : "", o->problem ? "  malformed: " : "", o->problem ? o->problem : "");
 }
 
-/* What a person at a terminal may want to know afterwards. */
+/* Was a rating asked for by an option? Then it is told wherever the answer goes. */
+static bool rates(const settings *given)
+{
+    return given->confidence || given->calibration || given->min_confidence > 0 || given->nms > 0 || given->top_objects;
+}
+
+/* The objects, or what makes up for there being none. */
+static void print_objects(const settings *given, const pali_answer *answer)
+{
+    const size_t count = pali_answer_object_count(answer);
+    for (size_t i = 0; i < count; i++)
+        print_object(pali_answer_object(answer, i));
+    if (count == 0 && *pali_answer_text(answer) == '\0')
+        note(given, "the answer is empty");
+    else if (count == 0 && rates(given))
+        fprintf(stderr, "  no objects; the answer  %3.0f %%\n", 100 * pali_answer_confidence(answer));
+}
+
+/* What a person at a terminal may want to know afterwards, and what was asked for. */
 static void print_notes(const settings *given, const pali_answer *answer)
 {
     const pali_timings t = pali_answer_timings(answer);
+    const bool watched = isatty(STDERR_FILENO);
+    const size_t tokens = pali_answer_token_count(answer);
     if (pali_answer_finish(answer) == PALI_FINISH_LENGTH)
-        note(given, "the answer was cut off after %zu tokens (--max-tokens)", pali_answer_token_count(answer));
-    if (given->quiet || !isatty(STDERR_FILENO))
+        note(given, "the answer was cut off after %zu tokens (--max-tokens)", tokens);
+    if (!given->quiet && !given->json && (watched || rates(given)))
+        print_objects(given, answer);
+    if (!watched)
         return;
-    for (size_t i = 0; i < pali_answer_object_count(answer) && !given->json; i++)
-        print_object(pali_answer_object(answer, i));
-    note(given, "images %.2f s, prompt of %zu tokens %.2f s, answer of %zu tokens at %.1f a second", t.preprocess + t.encode,
-         t.prompt_tokens, t.prefill, pali_answer_token_count(answer), tokens_per_second(&t));
+    char rate[48] = "";
+    if (t.decoded_tokens && t.decode > 0)
+        snprintf(rate, sizeof rate, " at %.1f a second", tokens_per_second(&t));
+    note(given, "images %.2f s, prompt of %zu tokens %.2f s, answer of %zu token%s%s", t.preprocess + t.encode, t.prompt_tokens, t.prefill, tokens, tokens == 1 ? "" : "s", rate);
 }
 
 pali_ask_options ask_options(const settings *given)

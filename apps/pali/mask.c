@@ -146,6 +146,9 @@ static int decode(const settings *given)
         return fail_usage(&mask_command, "one text of tokens is decoded at a time; found %zu", given->operands.count - 1);
     if (given->polygon.count || given->rle || given->box)
         return fail_usage(&mask_command, "--polygon, --rle and --box go with encode");
+    const char *const format = given->out ? pali_image_format(given->out, NULL) : "png";
+    if (!format || strcmp(format, "png") != 0)
+        return fail_usage(&mask_command, "--out: found '%s', expected a name that ends in .png", given->out);
     int code = mask_read_size(given, &mask_command, &width, &height);
     if (!code && width == 0)
         code = fail_usage(&mask_command, "the size of the picture is missing; --size WIDTHxHEIGHT or --image PICTURE tells it");

@@ -161,6 +161,10 @@ run mask decode -q "$tokens" --size 3x3 --codec "$work/cut.npz"
 expect_error 3 'cut.npz'
 run mask decode -q "$tokens" --size 64x48 -o "$work/missing/mask.png"
 expect_error 1 'missing/mask.png: cannot write'
+for name in "$work/mask.jpg" -; do
+    run mask decode -q "$tokens" --size 64x48 -o "$name"
+    expect_error 2 "--out: found '$name', expected a name that ends in .png"
+done
 
 # A model that is converted keeps its codec: as a file, within a GGUF, and back.
 run mask decode -q "$tokens" --size 640x480

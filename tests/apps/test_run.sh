@@ -153,6 +153,21 @@ expect_error 3 "$work/none"
 run run -m "$model" --preprocess odd "$picture" 'caption en'
 expect_error 2 odd
 
+# What was asked for is told in a pipe, too; an answer of nothing says so.
+if [ "$model" = models/nano ]; then
+    nano=models/nano/pictures
+    run run -m "$model" $nano/detect-1.jpg 'detect cross' --confidence
+    grep -q '^  cross  .* %  x ' "$work/err" || failed 'no object with its confidence on standard error'
+    run run -m "$model" $nano/detect-1.jpg 'detect cross' --top-objects 1
+    [ "$(grep -c '^  cross ' "$work/err")" -eq 1 ] || failed 'not one object on standard error'
+    run run -m "$model" $nano/detect-1.jpg ocr --confidence
+    grep -q 'no objects; the answer .* %' "$work/err" || failed 'no confidence of the answer on standard error'
+    run run -q -m "$model" $nano/detect-1.jpg 'detect cross' --confidence
+    expect_ok
+    run run -m "$model" $nano/detect-1.jpg 'detect cross' -n 2 --confidence
+    grep -q 'the answer is empty' "$work/err" || failed 'nothing said of an empty answer'
+fi
+
 # Pictures that are none.
 echo 'only text' >"$work/text.png"
 head -c 200 "$data/image/grey.jpg" >"$work/cut.jpg"
