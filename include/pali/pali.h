@@ -305,7 +305,7 @@ typedef struct pali_ask_options {
 typedef enum pali_finish {
     PALI_FINISH_NONE,      /* not finished yet */
     PALI_FINISH_EOS,       /* the model ended its answer */
-    PALI_FINISH_LENGTH,    /* max_tokens were made */
+    PALI_FINISH_LENGTH,    /* max_tokens were made, or left no room for the object that the model would rather have begun */
     PALI_FINISH_CANCELLED, /* on_text or pali_session_cancel stopped it */
     PALI_FINISH_FAILED,    /* a step of it failed */
 } pali_finish;

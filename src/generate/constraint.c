@@ -58,6 +58,21 @@ bool pl_allowed_has(const pl_allowed *allowed, int32_t id)
     return false;
 }
 
+float pl_allowed_highest_beyond(const pl_allowed *allowed, const pl_allowed *beyond, const unsigned char *banned, const float *values, size_t n)
+{
+    float highest = -INFINITY;
+    size_t at = 0; /* the first range of allowed that does not end before id */
+    for (size_t i = 0; i < beyond->count; i++)
+        for (int32_t id = beyond->ranges[i].first; id < beyond->ranges[i].end && (size_t)id < n; id++) {
+            while (at < allowed->count && allowed->ranges[at].end <= id)
+                at++;
+            const bool is_allowed = at < allowed->count && allowed->ranges[at].first <= id;
+            if (!is_allowed && !banned[id])
+                highest = fmaxf(highest, values[id]);
+        }
+    return highest;
+}
+
 void pl_allowed_mask(const pl_allowed *allowed, float *values, size_t n)
 {
     size_t at = 0;
@@ -73,7 +88,7 @@ void pl_constraint_init(pl_constraint *constraint, const char *name, pl_allow_fn
 {
     atomic_init(&constraint->references, 1);
     constraint->name = name;
-    constraint->whole = constraint->noise = constraint->lenient = false;
+    constraint->whole = constraint->noise = constraint->bounded = constraint->lenient = false;
     constraint->allow = allow;
     constraint->free = release;
 }
@@ -215,6 +230,7 @@ pl_constraint *pl_constraint_of_sequences(const int32_t *ids, const size_t *offs
     if (!own)
         return NULL;
     pl_constraint_init(&own->base, "choices", allow_sequences, free_sequences);
+    own->base.bounded = true;
     own->base.whole = true;
     own->ids = pl_new(offsets[count], sizeof *own->ids, "choices", err);
     own->offsets = pl_new(count + 1, sizeof *own->offsets, "choices", err);

@@ -25,6 +25,9 @@ void pl_allowed_settle(pl_allowed *allowed);
 size_t pl_allowed_ids(const pl_allowed *allowed);
 bool pl_allowed_has(const pl_allowed *allowed, int32_t id);
 
+/* The highest value among ids that the settled set `beyond` holds, `allowed` does not and nobody bans; -infinity where there is none. */
+float pl_allowed_highest_beyond(const pl_allowed *allowed, const pl_allowed *beyond, const unsigned char *banned, const float *values, size_t n);
+
 /* Makes values [n] of ids outside the settled set -infinity. */
 void pl_allowed_mask(const pl_allowed *allowed, float *values, size_t n);
 
@@ -56,6 +59,7 @@ struct pl_constraint {
     const char *name; /* in messages; static storage */
     bool whole;       /* an answer that max_tokens ends is whole too */
     bool noise;       /* objects are told from noise by their class alone */
+    bool bounded;     /* what may come depends on how many tokens are left */
     bool lenient;     /* where it cannot be kept from the start on it is lifted, and that is no error */
     pl_allow_fn *allow;
     pl_constraint_free_fn *free;

@@ -418,7 +418,7 @@ pl_constraint *pl_constraint_of_grammar(const pl_grammar_options *options, pl_la
         return NULL;
     }
     pl_constraint_init(&g->base, "detection grammar", allow, free_grammar);
-    g->base.whole = true;
+    g->base.whole = g->base.bounded = true;
     g->options = *options;
     if (text) {
         g->text = *text;

@@ -163,6 +163,7 @@ static pali_status prepare_logits(pl_timeline *timeline, const batch *b, size_t 
             const pali_status status = constrain_row(timeline, i, err);
             if (status != PALI_OK)
                 return status;
+            timeline->barred = pl_allowed_highest_beyond(&timeline->allowed, &timeline->beyond, engine->model->banned, logits, vocabulary);
             pl_allowed_mask(&timeline->allowed, logits, vocabulary);
         }
         pl_ban(logits, vocabulary, engine->model->banned);
@@ -180,8 +181,8 @@ static pali_status take_token(pl_timeline *timeline, const batch *b, const float
     if (timeline->question.confidence)
         pl_evidence_take(&timeline->evidence, timeline->tokens.count, id, (double)logits[id] - total);
     timeline->tokens.data[timeline->tokens.count++] = id;
-    if (id == pl_tokenizer_special(engine->model->tokenizer)->eos)
-        return finish(timeline, PL_ENDING_EOS, err);
+    if (id == pl_tokenizer_special(engine->model->tokenizer)->eos) /* the model's own end, unless it had rather gone on than there are tokens for */
+        return finish(timeline, timeline->question.constraint && timeline->barred > logits[id] ? PL_ENDING_LENGTH : PL_ENDING_EOS, err);
     const pali_status status = pl_detokenizer_push(&timeline->detokenizer, id, &timeline->text, err);
     if (status != PALI_OK)
         return status;
@@ -247,6 +248,14 @@ static bool needs_all(const pl_timeline *timeline)
     return !timeline->question.constraint || timeline->question.logprobs || timeline->question.search || timeline->engine->trace;
 }
 
+static pali_status add_ranges(const pl_allowed *from, pl_allowed *to, pali_error *err)
+{
+    pali_status status = PALI_OK;
+    for (size_t r = 0; status == PALI_OK && r < from->count; r++)
+        status = pl_allow(to, from->ranges[r].first, from->ranges[r].end, err);
+    return status;
+}
+
 /*
  * The ids that any of the batch may take, where that is a small part of the
  * vocabulary and nobody asks for more: one product of few rows of the head.
@@ -259,11 +268,11 @@ static pali_status find_needed(batch *b, pl_timeline *keeper, pali_error *err)
         const pl_timeline *timeline = b->active[i];
         if (needs_all(timeline))
             return PALI_OK;
-        for (size_t r = 0; r < timeline->allowed.count; r++) {
-            const pali_status status = pl_allow(together, timeline->allowed.ranges[r].first, timeline->allowed.ranges[r].end, err);
-            if (status != PALI_OK)
-                return status;
-        }
+        pali_status status = add_ranges(&timeline->allowed, together, err);
+        if (status == PALI_OK)
+            status = add_ranges(&timeline->beyond, together, err);
+        if (status != PALI_OK)
+            return status;
     }
     pl_allowed_settle(together);
     const pl_gemma *gemma = b->count ? &keeper->engine->model->gemma : NULL;

@@ -56,6 +56,7 @@ void pl_timeline_free(pl_timeline *timeline)
     pl_constraint_release(timeline->question.constraint);
     pl_evidence_free(&timeline->evidence);
     free(timeline->allowed.ranges);
+    free(timeline->beyond.ranges);
     free(timeline->together.ranges);
     free(timeline->active);
     free(timeline->segments);
@@ -228,8 +229,14 @@ pali_status pl_timeline_constrain_history(pl_timeline *timeline, const pl_histor
 
 pali_status pl_timeline_constrain(pl_timeline *timeline, pali_error *err)
 {
-    const pl_history history = pl_timeline_history(timeline);
-    return pl_timeline_constrain_history(timeline, &history, err);
+    pl_history history = pl_timeline_history(timeline);
+    const pali_status status = pl_timeline_constrain_history(timeline, &history, err);
+    const pl_paligemma *model = timeline->engine->model;
+    timeline->beyond.count = 0;
+    if (status != PALI_OK || !timeline->question.constraint->bounded || !pl_allowed_has(&timeline->allowed, pl_tokenizer_special(model->tokenizer)->eos))
+        return status;
+    history.left = SIZE_MAX / 2;
+    return pl_constraint_next(timeline->question.constraint, &history, model->banned, model->config.text.vocabulary, &timeline->beyond, err);
 }
 
 /* A start that nobody meant to be constrained lifts the constraint where it does not fit. */

@@ -78,6 +78,8 @@ typedef struct pl_timeline {
     pl_search search;     /* of a question that asks for one */
     pl_evidence evidence; /* of a question that asks for confidence */
     pl_allowed allowed;   /* what the constraint leaves for the next token */
+    pl_allowed beyond;    /* what it would leave were there tokens without end, where the answer may end now; else empty */
+    float barred;         /* the highest logit of what is in beyond alone */
     pl_buffer text;
     size_t sent;          /* bytes of text that on_text has seen */
     pl_detokenizer detokenizer;

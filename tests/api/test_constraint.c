@@ -132,6 +132,34 @@ static void test_answers(void **state)
 }
 
 /* At temperature 2 little of what nano says is whole by itself. */
+/*
+ * What max_tokens leaves no room for is told as the end by length, however
+ * short the answer; an answer that the model ends is not, however tight.
+ */
+static void test_short_budgets(void **state)
+{
+    fixture *f = *state;
+    size_t cut_off = 0, ended = 0;
+    for (size_t picture = 0; picture < PICTURES; picture++) {
+        static const char prompt[] = "detect star ; heart ; square ; triangle ; ring ; cross";
+        pali_answer *const whole = ask(f, picture, prompt, &(pali_ask_options){0});
+        assert_int_equal(pali_answer_finish(whole), PALI_FINISH_EOS);
+        const size_t count = pali_answer_token_count(whole);
+        for (size_t most = 1; most <= count; most++) {
+            pali_answer *const part = ask(f, picture, prompt, &(pali_ask_options){.max_tokens = most, .confidence = most % 2});
+            const bool ends = same_tokens(part, whole);
+            assert_int_equal(pali_answer_finish(part), ends ? PALI_FINISH_EOS : PALI_FINISH_LENGTH);
+            for (size_t i = 0; i < pali_answer_object_count(part); i++)
+                assert_null(pali_answer_object(part, i)->problem);
+            cut_off += !ends;
+            ended += ends;
+            pali_answer_free(part);
+        }
+        pali_answer_free(whole);
+    }
+    assert_true(cut_off > 5 * PICTURES && ended == PICTURES);
+}
+
 static void test_sampling(void **state)
 {
     fixture *f = *state;
@@ -410,7 +438,7 @@ static void test_misuse(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_answers), cmocka_unit_test(test_sampling), cmocka_unit_test(test_logprobs), cmocka_unit_test(test_choices), cmocka_unit_test(test_labels),
+        cmocka_unit_test(test_answers), cmocka_unit_test(test_short_budgets), cmocka_unit_test(test_sampling), cmocka_unit_test(test_logprobs), cmocka_unit_test(test_choices), cmocka_unit_test(test_labels),
         cmocka_unit_test(test_function), cmocka_unit_test(test_forks), cmocka_unit_test(test_search), cmocka_unit_test(test_ended_beams), cmocka_unit_test(test_batches), cmocka_unit_test(test_misuse),
     };
     return cmocka_run_group_tests_name("constraint", tests, set_up, tear_down);
