@@ -3,7 +3,8 @@
 # pictures that come with it; then how to go on with real weights.
 set -eu
 cd "$(dirname "$0")/.."
-pali=${1:-build/release}/apps/pali
+build=${1:-build/release}
+pali=$build/apps/pali
 nano=models/nano
 pictures=$nano/pictures
 
@@ -13,7 +14,8 @@ pictures=$nano/pictures
 asked=0
 right=0
 shown=
-masked=
+masked= # the last picture with a mask, and its prompt
+segment=
 tab=$(printf '\t')
 while IFS=$tab read -r file prompt expected; do
     case $file in '' | '#'* | file) continue ;; esac
@@ -26,7 +28,7 @@ while IFS=$tab read -r file prompt expected; do
     answer=$("$pali" run --quiet --activations f32 -m $nano "$pictures/$file" "$prompt" </dev/null)
     printf '%s\n' "$answer"
     asked=$((asked + 1))
-    case $prompt in 'segment '*) masked="$pictures/$file '$prompt'" ;; esac
+    case $prompt in 'segment '*) masked="$pictures/$file" segment=$prompt ;; esac
     if [ "$answer" = "$expected" ]; then
         right=$((right + 1))
     else
@@ -34,11 +36,14 @@ while IFS=$tab read -r file prompt expected; do
     fi
 done <$pictures/pictures.tsv
 
+[ -z "$masked" ] || "$pali" run --quiet -m $nano --draw "$build/answer.png" "$masked" "$segment" </dev/null >/dev/null
+
 cat <<TXT
 
 $right of $asked answers are those expected. nano knows only pictures of this kind.
-Boxes and masks are drawn with --draw:
-    $pali run -m $nano --draw answer.png $masked
+Boxes and masks as a picture, which is there now, and as data:
+    $pali run -m $nano --draw $build/answer.png $masked '$segment'
+    $pali run -m $nano --json --confidence $masked '$segment'
 Real weights come from Hugging Face, where their licence must be accepted once:
     https://huggingface.co/google/paligemma2-3b-mix-448
     hf download google/paligemma2-3b-mix-448

@@ -503,7 +503,7 @@ typedef struct pali_inspect_options {
 /*
  * Describes a model file or folder as one JSON object (new, NUL-terminated,
  * freed with pali_free): format, configuration, parameters and bytes per part,
- * missing and unexpected tensors, tokenizer, what --check found. A model that
+ * missing and unexpected tensors, tokenizer, mask codec, what --check found. A model that
  * can be described but not used is a success with "usable": false.
  */
 char *pali_inspect(const char *name, const pali_inspect_options *options, pali_error *err);

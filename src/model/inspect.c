@@ -5,6 +5,7 @@
  */
 #include "model/inspect.h"
 
+#include "model/codec_source.h"
 #include "model/paligemma.h"
 
 #include <jansson.h>
@@ -283,6 +284,18 @@ static json_t *try_opening(const char *path, const pl_inspect_options *options, 
     return tokenizer;
 }
 
+/* Where the mask codec is, or null; one that cannot be opened is a problem. */
+static json_t *describe_codec(const pl_checkpoint *checkpoint, json_t *problems)
+{
+    pl_codec_source codec = {0};
+    pali_error why = {0};
+    if (pl_codec_source_open(checkpoint, &codec, &why) != PALI_OK)
+        json_array_append_new(problems, json_string(why.message));
+    json_t *place = codec.file ? json_string(codec.path ? codec.path : checkpoint->path) : json_null();
+    pl_codec_source_close(&codec);
+    return place;
+}
+
 static json_t *describe_preprocessor(const pl_config *config)
 {
     json_t *object = json_object();
@@ -320,6 +333,7 @@ char *pl_model_inspect(const char *path, const pl_inspect_options *options, pali
     if (options->tensors)
         json_object_set_new(report, "tensors", describe_tensors(checkpoint));
     json_object_set_new(report, "tokenizer", try_opening(path, options, problems));
+    json_object_set_new(report, "codec", describe_codec(checkpoint, problems));
     json_object_set_new(report, "usable", json_boolean(json_array_size(problems) == 0 && json_array_size(missing) == 0));
     json_object_set_new(report, "problems", problems);
     char *text = json_dumps(report, JSON_INDENT(2));

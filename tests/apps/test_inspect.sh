@@ -16,7 +16,15 @@ run inspect --json "$data/tiny/pg1-bf16-sharded"
 expect_err tokenizer.json
 expect_json usable:false 'problems[1' tokenizer:null parameters:number
 run inspect --json "$data/tiny/pg2"
-expect_json family=paligemma2
+expect_json family=paligemma2 codec:null
+cp -r "$data/tiny/pg1" "$work/masks"
+cp "$data/../../models/nano/vae-oid.npz" "$work/masks"
+run inspect --json "$work/masks"
+expect_json "codec=$work/masks/vae-oid.npz" usable:true
+head -c 5000 "$data/../../models/nano/vae-oid.npz" >"$work/masks/vae-oid.npz"
+run inspect --json "$work/masks"
+[ "$code" = 3 ] || failed 'a model with half a codec is said to be usable'
+expect_json codec:null usable:false
 run inspect --check --tensors --json "$data/tiny/pg1"
 expect_ok
 expect_json check.tensors_checked:number check.non_finite:list tensors:list tensors.0:object
