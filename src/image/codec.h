@@ -21,6 +21,9 @@ static inline bool pl_source_wants(const pl_source *source, size_t i)
     return source->stride < 2 || i % source->stride == 0;
 }
 
+/* The bytes of a file (new), or of standard input for "-", and what to call it in messages. */
+pali_status pl_image_read(const char *path, char **bytes, size_t *size, const char **name, pali_error *err);
+
 pali_status pl_jpeg_decode(const pl_source *source, pl_image *out, pali_error *err);
 pali_status pl_png_decode(const pl_source *source, pl_image *out, pali_error *err);
 pali_status pl_png_decode_mask(const pl_source *source, pl_mask *out, pali_error *err); /* as pali/mask.h says (pali_mask_open) */

@@ -129,18 +129,26 @@ pali_status pl_image_decode(const void *bytes, size_t size, const char *name, pl
     return pl_image_decode_as(bytes, size, name, PL_DECODER_PILLOW, out, err);
 }
 
-pali_status pl_image_open(const char *path, pl_image *out, pali_error *err)
+pali_status pl_image_read(const char *path, char **bytes, size_t *size, const char **name, pali_error *err)
 {
     pali_error reason = {0};
+    *name = strcmp(path, "-") == 0 ? "standard input" : path;
+    *bytes = pl_file_read(path, PL_IMAGE_MAX_BYTES, size, PALI_INPUT, &reason);
+    if (!*bytes && err)
+        *err = reason;
+    return *bytes ? PALI_OK : reason.status;
+}
+
+pali_status pl_image_open(const char *path, pl_image *out, pali_error *err)
+{
+    const char *name;
     size_t size;
+    char *bytes;
     *out = (pl_image){0};
-    char *bytes = pl_file_read(path, PL_IMAGE_MAX_BYTES, &size, PALI_INPUT, &reason);
-    if (!bytes) {
-        if (err)
-            *err = reason;
-        return reason.status;
-    }
-    const pali_status status = pl_image_decode(bytes, size, strcmp(path, "-") == 0 ? "standard input" : path, out, err);
+    pali_status status = pl_image_read(path, &bytes, &size, &name, err);
+    if (status != PALI_OK)
+        return status;
+    status = pl_image_decode(bytes, size, name, out, err);
     free(bytes);
     return status;
 }

@@ -5,7 +5,6 @@
  */
 #include "image/codec.h"
 
-#include "base/file.h"
 #include "base/memory.h"
 
 #include <stdlib.h>
@@ -60,16 +59,14 @@ pali_status pl_mask_decode(const void *bytes, size_t size, const char *name, pl_
 
 pali_status pl_mask_open(const char *path, pl_mask *out, pali_error *err)
 {
-    pali_error reason = {0};
+    const char *name;
     size_t size;
+    char *bytes;
     *out = (pl_mask){0};
-    char *bytes = pl_file_read(path, PL_IMAGE_MAX_BYTES, &size, PALI_INPUT, &reason);
-    if (!bytes) {
-        if (err)
-            *err = reason;
-        return reason.status;
-    }
-    const pali_status status = pl_mask_decode(bytes, size, strcmp(path, "-") == 0 ? "standard input" : path, out, err);
+    pali_status status = pl_image_read(path, &bytes, &size, &name, err);
+    if (status != PALI_OK)
+        return status;
+    status = pl_mask_decode(bytes, size, name, out, err);
     free(bytes);
     return status;
 }
