@@ -16,7 +16,7 @@ expect_ok
 expect_json rows=3 matches=1 kinds.caption.exact=1 kinds.answer.rows=1 boxes.truths=1 log_likelihood.tokens:number log_likelihood.per_token:number
 [ "$(wc -l <"$work/out.jsonl")" = 3 ] || failed 'not a prediction a row'
 tail -n 1 "$work/out.jsonl" >"$work/out"
-expect_json row=4 'prefix=detect cat' prediction:text tokens:list exact:false log_likelihood:number
+expect_json row=4 'prefix=detect cat' prediction:text tokens:list objects:list finish_reason:text exact:false log_likelihood:number
 
 # Expected masks without a codec to make any of what is found: the figures are there, and why.
 printf '{"image": "a.png", "prefix": "segment cat", "suffix": "<loc0000><loc0000><loc0500><loc0500> cat", "mask": [[0, 0, 9, 0, 9, 9]]}\n' >"$work/masks.jsonl"

@@ -163,17 +163,6 @@ const char *pali_answer_text(const pali_answer *answer)
     return answer->from->answer;
 }
 
-size_t pali_answer_token_count(const pali_answer *answer)
-{
-    (void)answer;
-    return 2;
-}
-
-const int32_t *pali_answer_tokens(const pali_answer *answer)
-{
-    return answer->tokens;
-}
-
 double pali_answer_log_likelihood(const pali_answer *answer)
 {
     return answer->from->text_score > 0 ? log(answer->from->text_score) : (double)NAN;
@@ -203,9 +192,15 @@ pali_finish pali_answer_finish(const pali_answer *answer)
     return answer->from->finish;
 }
 
-const char *pali_finish_text(pali_finish finish)
+/* What predictions take of it. */
+char *pali_answer_json(const pali_answer *answer, pali_error *err)
 {
-    return finish == PALI_FINISH_EOS ? "eos" : "length";
+    char *const text = malloc(128);
+    if (text)
+        snprintf(text, 128, "{\"tokens\": [%d, %d], \"finish_reason\": \"%s\", \"objects\": []}", (int)answer->tokens[0], (int)answer->tokens[1], answer->from->finish == PALI_FINISH_EOS ? "eos" : "length");
+    else
+        explain(err, PALI_MEMORY, "answer", "out of memory");
+    return text;
 }
 
 void pali_answer_free(pali_answer *answer)
@@ -244,13 +239,6 @@ pali_status pali_image_open_clip(const char *const *paths, size_t count, size_t 
 
 const char *pali_version(void)
 {
-    abort();
-}
-
-char *pali_answer_json(const pali_answer *answer, pali_error *err)
-{
-    (void)answer;
-    (void)err;
     abort();
 }
 
