@@ -1,0 +1,115 @@
+/*
+ * What is trained: chosen from a model's weights by names and regular
+ * expressions, with adapters (LoRA) hung on others. Chosen weights become f32
+ * blocks that the model points to; everything else stays where and what it is.
+ *
+ * Three steps, so that a run is planned before memory is touched: choose (names
+ * are checked, nothing changes), attach (addresses are fixed and the model
+ * points to them: forward and backward can be run dry), fill (values).
+ */
+#ifndef PL_TRAIN_PARAMETERS_H
+#define PL_TRAIN_PARAMETERS_H
+
+#include "model/paligemma.h"
+#include "ops/tape.h"
+#include "train/optimiser.h"
+
+/*
+ * Patterns name weights. Words: all, vision, projector, language; attention,
+ * mlp, norms, biases, embeddings (of tokens), positions, head (an output
+ * matrix of its own), lora (the matrices of adapters). Words with a point
+ * between them are for what all of them name: language.attention. Anything
+ * else is a POSIX extended regular expression that must match the whole
+ * canonical name: "text[.]layers[.][0-3][.].*".
+ */
+typedef struct pl_patterns {
+    const char *const *items; /* [count] borrowed */
+    size_t count;
+} pl_patterns;
+
+/* Tensors that are moved in another way; NaN: as the others. */
+typedef struct pl_group_options {
+    pl_patterns match;
+    double lr, weight_decay;
+    double warmup; /* as pl_schedule_warmup */
+} pl_group_options;
+
+/* Which tensors weight decay is for, unless a group says it for its own. */
+typedef enum pl_decay_rule {
+    PL_DECAY_KERNELS,  /* as the reference: matrices of vision tower and projector */
+    PL_DECAY_MATRICES, /* as Hugging Face's trainer: all but norms and biases */
+    PL_DECAY_ALL,      /* as torch.optim without groups */
+} pl_decay_rule;
+
+typedef struct pl_lora_options {
+    size_t rank;         /* 0: no new adapters */
+    double alpha;        /* 0: the rank */
+    bool rank_stabilised; /* scale alpha / sqrt(rank) rather than alpha / rank (arXiv 2312.03732) */
+    bool gaussian;       /* A ~ N(0, 1 / rank^2) rather than U(-1, 1) / sqrt(columns), as in PEFT */
+    /*
+     * PEFT's names of modules (q_proj ...: of the language model), all-linear
+     * (of the language model), vision, projector, or regular expressions for
+     * whole canonical names without ".weight". None: all-linear.
+     */
+    pl_patterns targets;
+    bool further;        /* train the adapters that the model has */
+} pl_lora_options;
+
+typedef struct pl_parameters_options {
+    pl_patterns train, freeze;
+    pl_lora_options lora;
+    double lr, weight_decay;
+    pl_schedule schedule;
+    pl_decay_rule decay;
+    const pl_group_options *groups; /* [group_count]; the first that matches a tensor counts */
+    size_t group_count;
+    uint64_t seed;                  /* of new adapters */
+} pl_parameters_options;
+
+typedef struct pl_parameters {
+    pl_trained *tensors;   /* [count] owned, in the order of the model's list of weights, adapters last */
+    size_t count;
+    pl_rate_group *groups; /* [group_count] owned; 0: that of options */
+    size_t group_count;
+    pl_parameter *list;    /* [count] owned, by address: for the tape; from attach on */
+    struct pl_origin *origins; /* [count] owned: where each comes from */
+    pl_lora_options lora;  /* targets left out */
+    double lora_scale;     /* of new adapters */
+    uint64_t seed;
+    bool filled;
+} pl_parameters;
+
+/* Chooses. PALI_USAGE when a pattern matches nothing, or nothing is to be trained. Free with pl_parameters_free. */
+pl_parameters *pl_parameters_choose(const pl_paligemma *model, const pl_parameters_options *options, pali_error *err);
+
+/* Room for values and gradients; the model points to it from now on. Its memory is not touched yet. */
+pali_status pl_parameters_attach(pl_parameters *parameters, pl_paligemma *model, pali_error *err);
+
+/* Values from what the model had, of any type; new adapters from the seed; gradients 0. What is not needed any more is freed. */
+pali_status pl_parameters_fill(pl_parameters *parameters, pl_paligemma *model, pl_pool *pool, pali_error *err);
+
+/* Gradients 0, for the next step. */
+void pl_parameters_zero(const pl_parameters *parameters, pl_pool *pool);
+
+/* Frees lists and gradients; values are the model's. NULL allowed. */
+void pl_parameters_free(pl_parameters *parameters);
+
+/* The tensor with that name, or NULL. */
+const pl_trained *pl_parameters_find(const pl_parameters *parameters, const char *name);
+
+/* Bytes that training will hold, activations left out. */
+typedef struct pl_training_memory {
+    uint64_t values;    /* f32, of trained weights */
+    uint64_t adapters;  /* of adapters, trained or not */
+    uint64_t gradients;
+    uint64_t state;     /* of the optimiser */
+    uint64_t mapped;    /* frozen weights, used where the files lie */
+    uint64_t copied;    /* frozen weights in memory of their own */
+    uint64_t trained;   /* values that are trained (not bytes) */
+    uint64_t widened;   /* of these, those that were not f32 before */
+} pl_training_memory;
+
+/* Forecast of a choice, before or after it is attached. */
+void pl_parameters_forecast(const pl_parameters *parameters, const pl_paligemma *model, const pl_optimiser_options *optimiser, pl_training_memory *memory);
+
+#endif
