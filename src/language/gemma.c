@@ -34,7 +34,26 @@ static void rmsnorm(pl_context *ctx, const pl_gemma *gemma, pl_rows x, const flo
     pl_op_rmsnorm(ctx, x, weight, gemma->config.norm_offset, gemma->config.eps, y);
 }
 
-/* Puts the fresh keys and values into the caches and points the attention of the kept rows at them. */
+/* y = x + [post norm](map(branch)); `room`, of y's size, is free to be used; y may be x. */
+static void add_branch(pl_context *ctx, const pl_gemma *gemma, const pl_linear *map, const float *post_norm, pl_rows branch, pl_rows room, pl_rows x, pl_rows y)
+{
+    if (!gemma->config.post_norms) {
+        pl_op_linear_add(ctx, map, branch, x, y);
+        return;
+    }
+    const pl_rows mapped = pl_rows_or_fresh(ctx, room), normed = pl_rows_or_fresh(ctx, mapped);
+    pl_op_linear(ctx, map, branch, mapped);
+    rmsnorm(ctx, gemma, mapped, post_norm, normed);
+    pl_op_add(ctx, x, normed, y);
+}
+
+/* Positions that stand before a segment's rows. */
+static size_t past(const pl_segment *segment)
+{
+    return segment->cache ? pl_kv_cache_count(segment->cache) : 0;
+}
+
+/* Puts the fresh keys and values into the caches, where there are any, and points the attention of the kept rows at them. */
 static void extend_caches(const pl_context *ctx, const batch *b, size_t layer, pl_rows k, pl_rows v, bool wanted)
 {
     if (pl_dry(ctx))
@@ -43,33 +62,45 @@ static void extend_caches(const pl_context *ctx, const batch *b, size_t layer, p
     for (size_t s = 0; s < b->count; s++) {
         const pl_segment *segment = &b->segments[s];
         const size_t rows = wanted ? pl_segment_wanted(segment) : segment->rows;
+        const float *keys = k.data + row * k.width, *values = v.data + row * v.width;
         pl_attention_segment *a = &b->attention[s];
-        pl_kv_cache_write(segment->cache, layer, segment->rows, k.data + row * k.width, v.data + row * v.width);
-        *a = (pl_attention_segment){.rows = rows, .start = pl_kv_cache_count(segment->cache) + segment->rows - rows, .prefix = segment->prefix};
-        pl_kv_cache_spans(segment->cache, layer, segment->rows, a->spans);
+        *a = (pl_attention_segment){.rows = rows, .start = past(segment) + segment->rows - rows, .prefix = segment->prefix};
+        if (segment->cache) {
+            pl_kv_cache_write(segment->cache, layer, segment->rows, keys, values);
+            pl_kv_cache_spans(segment->cache, layer, segment->rows, a->spans);
+        } else {
+            a->spans[0] = (pl_kv_span){.k = keys, .v = values, .dtype = PL_F32, .count = segment->rows, .stride = k.width * sizeof *keys};
+        }
         row += segment->rows;
     }
 }
 
-/* The wanted rows of `from`, a matrix of one row for each row of the batch, end to end. */
-static void gather_wanted(const pl_context *ctx, const batch *b, const float *from, size_t width, float *to)
+/* The wanted rows of x with their angles, in the arena. */
+static kept_rows keep_wanted(pl_context *ctx, const pl_gemma *gemma, const batch *b, pl_rows x, size_t wanted)
 {
-    if (pl_dry(ctx))
-        return;
-    for (size_t s = 0; s < b->count; s++) {
-        const size_t rows = b->segments[s].rows, wanted = pl_segment_wanted(&b->segments[s]);
-        memcpy(to, from + (rows - wanted) * width, wanted * width * sizeof *to);
-        from += rows * width;
-        to += wanted * width;
+    const size_t half = gemma->config.head_dim / 2;
+    size_t *rows = pl_push(ctx, wanted, sizeof *rows);
+    if (!pl_dry(ctx)) {
+        size_t *to = rows, end = 0;
+        for (size_t s = 0; s < b->count; s++) {
+            end += b->segments[s].rows;
+            for (size_t i = pl_segment_wanted(&b->segments[s]); i > 0; i--)
+                *to++ = end - i;
+        }
     }
+    const pl_rows kept = pl_rows_push(ctx, wanted, x.width), cosine = pl_constant_push(ctx, wanted, half), sine = pl_constant_push(ctx, wanted, half);
+    pl_op_gather(ctx, x, rows, kept);
+    pl_op_gather(ctx, (pl_rows){(float *)b->cosine, x.count, half}, rows, cosine);
+    pl_op_gather(ctx, (pl_rows){(float *)b->sine, x.count, half}, rows, sine);
+    return (kept_rows){.x = kept, .cosine = cosine.data, .sine = sine.data, .wanted = true};
 }
 
-/* kept.x += [post norm](o(attention(norm(x)))), with keys and values of all rows x. */
-static void attention_branch_inplace(pl_context *ctx, const pl_gemma *gemma, size_t layer, const batch *b, pl_rows x, const kept_rows *kept)
+/* y = kept.x + [post norm](o(attention(norm(x)))), with keys and values of all rows x; y may be kept.x. */
+static void attention_branch(pl_context *ctx, const pl_gemma *gemma, size_t layer, const batch *b, pl_rows x, const kept_rows *kept, pl_rows y)
 {
     const pl_gemma_config *c = &gemma->config;
     const pl_gemma_layer *w = &gemma->layers[layer];
-    const size_t mark = pl_arena_mark(ctx->arena), rows = kept->x.count;
+    const size_t mark = pl_arena_mark(ctx->arena), rows = y.count;
     const pl_rows normed = pl_rows_push(ctx, x.count, c->width), k = pl_rows_push(ctx, x.count, c->kv_heads * c->head_dim);
     const pl_rows v = pl_rows_push(ctx, x.count, c->kv_heads * c->head_dim), q = pl_rows_push(ctx, rows, c->heads * c->head_dim);
     const pl_rows mixed = pl_rows_push(ctx, rows, c->heads * c->head_dim);
@@ -78,44 +109,54 @@ static void attention_branch_inplace(pl_context *ctx, const pl_gemma *gemma, siz
     pl_op_linear(ctx, &w->v, normed, v);
     pl_op_rope_inplace(ctx, b->cosine, b->sine, c->head_dim / 2, k);
     extend_caches(ctx, b, layer, k, v, kept->wanted);
-    const pl_rows own = pl_rows_view(normed, 0, rows); /* norms of the kept rows */
-    if (kept->wanted)
+    pl_rows own = normed; /* norms of the kept rows */
+    if (kept->wanted) {
+        own = pl_rows_or_fresh(ctx, pl_rows_view(normed, 0, rows));
         rmsnorm(ctx, gemma, kept->x, w->attention_norm, own);
+    }
     pl_op_linear(ctx, &w->q, own, q);
     pl_op_rope_inplace(ctx, kept->cosine, kept->sine, c->head_dim / 2, q);
     const pl_attention attention = {.heads = c->heads, .kv_heads = c->kv_heads, .head_dim = c->head_dim, .scale = c->query_scale, .softcap = c->attention_softcap, .keys = b->keys};
     pl_op_attention(ctx, &attention, q, b->attention, b->count, mixed);
-    if (c->post_norms) {
-        pl_op_linear(ctx, &w->o, mixed, own);
-        rmsnorm(ctx, gemma, own, w->attention_post_norm, own);
-        pl_op_add(ctx, kept->x, own, kept->x);
-    } else {
-        pl_op_linear_add(ctx, &w->o, mixed, kept->x, kept->x);
-    }
-    pl_arena_release(ctx->arena, mark);
+    add_branch(ctx, gemma, &w->o, w->attention_post_norm, mixed, own, kept->x, y);
+    pl_release(ctx, mark);
 }
 
-/* x += [post norm](down(gelu(gate(n)) * up(n))), n = norm(x), a chunk of rows at a time. */
-static void mlp_branch_inplace(pl_context *ctx, const pl_gemma *gemma, size_t layer, pl_rows x)
+/* y = x + [post norm](down(gelu(gate(n)) * up(n))), n = norm(x), a chunk of rows at a time; y may be x. */
+static void mlp_branch(pl_context *ctx, const pl_gemma *gemma, size_t layer, pl_rows x, pl_rows y)
 {
     const pl_gemma_config *c = &gemma->config;
     const pl_gemma_layer *w = &gemma->layers[layer];
     for (size_t first = 0; first < x.count; first += MLP_ROWS) {
-        const pl_rows chunk = pl_rows_view(x, first, pl_min(MLP_ROWS, x.count - first));
-        const size_t mark = pl_arena_mark(ctx->arena);
-        const pl_rows normed = pl_rows_push(ctx, chunk.count, c->width);
-        const pl_rows hidden = pl_rows_push(ctx, chunk.count, c->mlp);
+        const size_t count = pl_min(MLP_ROWS, x.count - first), mark = pl_arena_mark(ctx->arena);
+        const pl_rows chunk = pl_rows_view(x, first, count);
+        const pl_rows normed = pl_rows_push(ctx, count, c->width);
+        const pl_rows hidden = pl_rows_push(ctx, count, c->mlp);
         rmsnorm(ctx, gemma, chunk, w->mlp_norm, normed);
         pl_op_linear_geglu(ctx, &w->gate, &w->up, normed, hidden);
-        if (c->post_norms) {
-            pl_op_linear(ctx, &w->down, hidden, normed);
-            rmsnorm(ctx, gemma, normed, w->mlp_post_norm, normed);
-            pl_op_add(ctx, chunk, normed, chunk);
-        } else {
-            pl_op_linear_add(ctx, &w->down, hidden, chunk, chunk);
-        }
-        pl_arena_release(ctx->arena, mark);
+        add_branch(ctx, gemma, &w->down, w->mlp_post_norm, hidden, normed, chunk, pl_rows_view(y, first, count));
+        pl_release(ctx, mark);
     }
+}
+
+typedef struct numbered_layer {
+    const pl_gemma *gemma;
+    size_t index;
+    batch rows;
+} numbered_layer;
+
+/* y: all rows after the layer, or the wanted ones. */
+static void layer_forward(pl_context *ctx, const void *arguments, pl_rows x, pl_rows y)
+{
+    const numbered_layer *l = arguments;
+    const size_t mark = pl_arena_mark(ctx->arena);
+    kept_rows kept = {.x = x, .cosine = l->rows.cosine, .sine = l->rows.sine};
+    if (y.count < x.count)
+        kept = keep_wanted(ctx, l->gemma, &l->rows, x, y.count);
+    const pl_rows middle = pl_rows_or_fresh(ctx, y);
+    attention_branch(ctx, l->gemma, l->index, &l->rows, x, &kept, middle);
+    mlp_branch(ctx, l->gemma, l->index, middle, y);
+    pl_release(ctx, mark);
 }
 
 /* Rotary angles of every row, from the positions its segment stands at. */
@@ -127,7 +168,7 @@ static void fill_angles(pl_context *ctx, const pl_gemma *gemma, const batch *b, 
         size_t row = 0;
         for (size_t s = 0; s < b->count; s++)
             for (size_t i = 0; i < b->segments[s].rows; i++)
-                positions[row++] = (uint32_t)(pl_kv_cache_count(b->segments[s].cache) + i + FIRST_POSITION);
+                positions[row++] = (uint32_t)(past(&b->segments[s]) + i + FIRST_POSITION);
     }
     pl_op_rope_angles(ctx, positions, rows, gemma->config.head_dim / 2, gemma->config.rope_base, cosine, sine);
     pl_arena_release(ctx->arena, mark);
@@ -136,18 +177,6 @@ static void fill_angles(pl_context *ctx, const pl_gemma *gemma, const batch *b, 
 void pl_gemma_embed(pl_context *ctx, const pl_gemma *gemma, const int32_t *ids, pl_rows y)
 {
     pl_op_embed(ctx, &gemma->embedding, ids, sqrtf((float)gemma->config.width), y);
-}
-
-/* The wanted rows of x with their angles, in the arena. */
-static kept_rows keep_wanted(pl_context *ctx, const pl_gemma *gemma, const batch *b, pl_rows x, size_t wanted)
-{
-    const size_t half = gemma->config.head_dim / 2;
-    const pl_rows rows = pl_rows_push(ctx, wanted, x.width);
-    float *cosine = pl_push(ctx, wanted * half, sizeof *cosine), *sine = pl_push(ctx, wanted * half, sizeof *sine);
-    gather_wanted(ctx, b, x.data, x.width, rows.data);
-    gather_wanted(ctx, b, b->cosine, half, cosine);
-    gather_wanted(ctx, b, b->sine, half, sine);
-    return (kept_rows){.x = rows, .cosine = cosine, .sine = sine, .wanted = true};
 }
 
 void pl_gemma_forward_inplace(pl_context *ctx, const pl_gemma *gemma, pl_rows x, const pl_segment *segments, size_t count, pl_rows out)
@@ -159,25 +188,25 @@ void pl_gemma_forward_inplace(pl_context *ctx, const pl_gemma *gemma, pl_rows x,
     b.attention = pl_push(ctx, count, sizeof *b.attention);
     for (size_t s = 0; s < count; s++) {
         const pl_kv_cache *cache = segments[s].cache;
-        const bool shared = s > 0 && pl_kv_cache_is_sibling(cache, segments[s - 1].cache);
-        b.keys += (shared ? cache->own_count : pl_kv_cache_count(cache)) + segments[s].rows;
+        const bool shared = cache && s > 0 && pl_kv_cache_is_sibling(cache, segments[s - 1].cache);
+        b.keys += (shared ? cache->own_count : past(&segments[s])) + segments[s].rows;
     }
     fill_angles(ctx, gemma, &b, x.count, cosine, sine);
     pl_trace(ctx, "text.embeddings", 0, x);
-    kept_rows kept = {.x = x, .cosine = cosine, .sine = sine};
     for (size_t layer = 0; layer < c->layers; layer++) {
-        if (layer + 1 == c->layers && out.count < x.count)
-            kept = keep_wanted(ctx, gemma, &b, x, out.count);
-        attention_branch_inplace(ctx, gemma, layer, &b, x, &kept);
-        mlp_branch_inplace(ctx, gemma, layer, kept.x);
-        pl_trace(ctx, "text.layer", layer, kept.x);
+        const bool gathers = layer + 1 == c->layers && out.count < x.count;
+        const pl_rows y = gathers ? pl_rows_push(ctx, out.count, x.width) : pl_rows_or_fresh(ctx, x);
+        pl_tape_region(ctx, layer_forward, &(numbered_layer){gemma, layer, b}, sizeof(numbered_layer), x, y);
+        x = y;
+        pl_trace(ctx, "text.layer", layer, x);
     }
-    rmsnorm(ctx, gemma, kept.x, gemma->norm, out);
+    rmsnorm(ctx, gemma, x, gemma->norm, out);
     pl_trace(ctx, "text.norm", 0, out);
     if (!pl_dry(ctx))
         for (size_t s = 0; s < count; s++)
-            pl_kv_cache_advance(segments[s].cache, segments[s].rows);
-    pl_arena_release(ctx->arena, mark);
+            if (segments[s].cache)
+                pl_kv_cache_advance(segments[s].cache, segments[s].rows);
+    pl_release(ctx, mark);
 }
 
 void pl_gemma_logits(pl_context *ctx, const pl_gemma *gemma, pl_rows hidden, pl_rows logits)

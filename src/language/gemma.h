@@ -42,7 +42,7 @@ typedef struct pl_gemma {
  * language model, arXiv 2407.07726, 3.2.1).
  */
 typedef struct pl_segment {
-    pl_kv_cache *cache; /* has room for the rows */
+    pl_kv_cache *cache; /* has room for the rows; NULL: nothing stands before them and nothing comes after */
     size_t rows;
     size_t prefix;
     size_t wanted; /* of the rows, how many of the last ones are to be put out; 0: all */
@@ -61,7 +61,8 @@ void pl_gemma_embed(pl_context *ctx, const pl_gemma *gemma, const int32_t *ids, 
  * Runs the rows x [sum of rows, width] of all segments through the decoder and
  * the last norm: out [sum of wanted rows, width]. x is overwritten. The caches
  * receive the rows' keys and values and count them. Rows that nobody wants leave
- * off once the last layer has their keys and values.
+ * off once the last layer has their keys and values. On a tape x stays, the
+ * segments have no caches, and are kept by the caller until backward.
  */
 void pl_gemma_forward_inplace(pl_context *ctx, const pl_gemma *gemma, pl_rows x, const pl_segment *segments, size_t count, pl_rows out);
 

@@ -2,7 +2,7 @@
  * What every op is given: the kernels of this processor, the threads, and the
  * arena that outputs and scratch live in. On a plan arena ops compute nothing
  * and only the arena's peak counts, so that one dry run fixes the memory of a
- * forward pass. Training adds its tape here.
+ * forward pass. Training has a tape besides (tape.h).
  */
 #ifndef PL_OPS_CONTEXT_H
 #define PL_OPS_CONTEXT_H
@@ -34,6 +34,8 @@ typedef enum pl_activations {
  */
 typedef enum pl_regime { PL_REGIME_BY_ROWS, PL_REGIME_DECODE, PL_REGIME_PREFILL } pl_regime;
 
+typedef struct pl_tape pl_tape;
+
 typedef struct pl_context {
     const pl_kernels *kernels;
     pl_pool *pool; /* NULL: the caller's thread only */
@@ -42,6 +44,7 @@ typedef struct pl_context {
     void *trace_context;
     pl_activations activations;
     pl_regime regime;
+    pl_tape *tape; /* records what backward needs; NULL: nothing */
     bool failed; /* an arena push did not fit: results are not to be used */
 } pl_context;
 
@@ -57,7 +60,7 @@ bool pl_few_rows(const pl_context *ctx, size_t rows);
 /* Arena memory of count*size bytes; sets failed and returns NULL when it does not fit. */
 void *pl_push(pl_context *ctx, size_t count, size_t size);
 
-/* A fresh matrix in the arena, not initialised. */
+/* A fresh matrix in the arena, not initialised; on a tape that records it has a gradient. */
 pl_rows pl_rows_push(pl_context *ctx, size_t count, size_t width);
 
 /* Rows first..first+count of a matrix, as a view; of a planned one, which has no data, too. */

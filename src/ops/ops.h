@@ -7,7 +7,7 @@
 #ifndef PL_OPS_OPS_H
 #define PL_OPS_OPS_H
 
-#include "ops/context.h"
+#include "ops/tape.h"
 
 /*
  * A low-rank change to a weight (LoRA, arXiv 2106.09685): W + scale * B A,
@@ -66,6 +66,9 @@ void pl_op_add_table_inplace(pl_context *ctx, const pl_tensor *table, size_t fir
 
 /* y[t] = table[ids[t]] * scale. ids are valid rows of the table [V, D]. */
 void pl_op_embed(pl_context *ctx, const pl_tensor *table, const int32_t *ids, float scale, pl_rows y);
+
+/* y[t] = x[rows[t]]; on a tape `rows` [y.count] is kept until backward. */
+void pl_op_gather(pl_context *ctx, pl_rows x, const size_t *rows, pl_rows y);
 
 /* x = cap * tanh(x / cap). */
 void pl_op_softcap_inplace(pl_context *ctx, float cap, pl_rows x);

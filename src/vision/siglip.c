@@ -34,9 +34,10 @@ static void attention_branch(pl_context *ctx, const pl_siglip *siglip, const pl_
             };
     const size_t head_dim = c->width / c->heads;
     const pl_attention attention = {.heads = c->heads, .kv_heads = c->heads, .head_dim = head_dim, .scale = (float)(1 / sqrt((double)head_dim)), .keys = x.count};
-    pl_op_attention(ctx, &attention, q, segments, pictures, normed);
-    pl_op_linear_add(ctx, &block->out, normed, x, y);
-    pl_arena_release(ctx->arena, mark);
+    const pl_rows mixed = pl_rows_or_fresh(ctx, normed);
+    pl_op_attention(ctx, &attention, q, segments, pictures, mixed);
+    pl_op_linear_add(ctx, &block->out, mixed, x, y);
+    pl_release(ctx, mark);
 }
 
 /* y = x + fc2(gelu(fc1(norm2(x)))); y may be x. */
@@ -48,27 +49,42 @@ static void mlp_branch(pl_context *ctx, const pl_siglip *siglip, const pl_siglip
     pl_op_layernorm(ctx, x, block->norm2.scale, block->norm2.bias, c->eps, normed);
     pl_op_linear_gelu(ctx, &block->fc1, normed, hidden);
     pl_op_linear_add(ctx, &block->fc2, hidden, x, y);
-    pl_arena_release(ctx->arena, mark);
+    pl_release(ctx, mark);
+}
+
+typedef struct numbered_block {
+    const pl_siglip *siglip;
+    size_t index;
+} numbered_block;
+
+static void block_forward(pl_context *ctx, const void *arguments, pl_rows x, pl_rows y)
+{
+    const numbered_block *b = arguments;
+    const pl_siglip_block *block = &b->siglip->blocks[b->index];
+    const pl_rows middle = pl_rows_or_fresh(ctx, y);
+    attention_branch(ctx, b->siglip, block, x, middle);
+    mlp_branch(ctx, b->siglip, block, middle, y);
 }
 
 void pl_siglip_forward(pl_context *ctx, const pl_siglip *siglip, pl_rows patches, pl_rows out)
 {
     const pl_siglip_config *c = &siglip->config;
     const size_t tokens = pl_siglip_tokens(c), mark = pl_arena_mark(ctx->arena);
-    const pl_rows x = pl_rows_push(ctx, patches.count, c->width);
+    pl_rows x = pl_rows_push(ctx, patches.count, c->width);
     pl_op_linear(ctx, &siglip->patch, patches, x);
     pl_trace(ctx, "patch_embed", 0, x);
     for (size_t first = 0; first < x.count; first += tokens)
         pl_op_add_table_inplace(ctx, &siglip->position, 0, pl_rows_view(x, first, tokens));
     pl_trace(ctx, "vision.embeddings", 0, x);
     for (size_t i = 0; i < c->layers; i++) {
-        attention_branch(ctx, siglip, &siglip->blocks[i], x, x);
-        mlp_branch(ctx, siglip, &siglip->blocks[i], x, x);
+        const pl_rows y = pl_rows_or_fresh(ctx, x);
+        pl_tape_region(ctx, block_forward, &(numbered_block){siglip, i}, sizeof(numbered_block), x, y);
+        x = y;
         pl_trace(ctx, "vision.block", i, x);
     }
     pl_op_layernorm(ctx, x, siglip->norm.scale, siglip->norm.bias, c->eps, out);
     pl_trace(ctx, "vision.post_layernorm", 0, out);
-    pl_arena_release(ctx->arena, mark);
+    pl_release(ctx, mark);
 }
 
 void pl_projector_forward(pl_context *ctx, const pl_siglip *siglip, pl_rows tokens, pl_rows out)

@@ -17,6 +17,7 @@ struct row_job {
     float eps, number; /* number: RMSNorm's offset, the cap, or the embedding's scale */
     const pl_tensor *table;
     const int32_t *ids;
+    const size_t *rows;
     size_t first;
 };
 
@@ -137,6 +138,16 @@ static void embed_row(const row_job *job, size_t t)
 void pl_op_embed(pl_context *ctx, const pl_tensor *table, const int32_t *ids, float scale, pl_rows y)
 {
     each_row(ctx, (row_job){.row = embed_row, .table = table, .ids = ids, .number = scale, .y = y});
+}
+
+static void gather_row(const row_job *job, size_t t)
+{
+    memcpy(row_of(job->y, t), row_of(job->x, job->rows[t]), job->y.width * sizeof(float));
+}
+
+void pl_op_gather(pl_context *ctx, pl_rows x, const size_t *rows, pl_rows y)
+{
+    each_row(ctx, (row_job){.row = gather_row, .x = x, .rows = rows, .y = y});
 }
 
 static void softcap_row(const row_job *job, size_t t)
