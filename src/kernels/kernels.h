@@ -143,6 +143,15 @@ typedef void pl_add_fn(size_t n, const float *x, float *y);
 typedef void pl_axpy_fn(size_t n, float a, const float *x, float *y);
 typedef void pl_scale_fn(size_t n, float a, float *y);
 
+/* y[c][r] = x[r][c]: x [rows, columns] and y [columns, rows], strides in floats. */
+typedef void pl_transpose_fn(size_t rows, size_t columns, const float *x, size_t x_stride, float *y, size_t y_stride);
+
+/*
+ * A row of attention backward: scores s -> weights p = exp(cap(s) - maximum) * inverse, where cap(s) = cap * tanh(s / cap),
+ * or s if cap is 0; gradients of the weights d -> those of the scores, p * (d - delta) * cap'(s). Both in place.
+ */
+typedef void pl_softmax_backward_fn(size_t n, float cap, float maximum, float inverse, float delta, float *s, float *d);
+
 /*
  * One step of a streamed softmax over a row of n scores: scores <- exp(score -
  * new maximum), where *maximum (start: -INFINITY) and *sum (start: 0) are
@@ -199,6 +208,8 @@ typedef void pl_resample_down_fn(size_t n, size_t taps, const int16_t *high, con
     X(pl_axpy_fn, axpy)                     \
     X(pl_scale_fn, scale)                   \
     X(pl_softmax_step_fn, softmax_step)     \
+    X(pl_softmax_backward_fn, softmax_backward) \
+    X(pl_transpose_fn, transpose)           \
     X(pl_rope_fn, rope)                     \
     X(pl_argmax_fn, argmax)                 \
     X(pl_all_finite_fn, all_finite)

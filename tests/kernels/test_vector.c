@@ -207,6 +207,44 @@ void check_softmax_step(const pl_kernels *k)
     }
 }
 
+/* Against the formula in double: scores up to 8, weights of a softmax whose maximum is above all of them. */
+void check_softmax_backward(const pl_kernels *k)
+{
+    for (size_t l = 0; l < length_count; l++) {
+        const size_t n = lengths[l];
+        for (int form = 0; form < 2; form++) {
+            const float cap = form ? 3 : 0, maximum = form ? 2.9f : 8, inverse = 0.3f, delta = 0.2f;
+            float *const s = edge_floats(n);
+            k->scale(n, 8, s);
+            float *const p = edge_copy(n, s), *const d = edge_floats(n), *const got = edge_copy(n, d);
+            k->softmax_backward(n, cap, maximum, inverse, delta, p, got);
+            for (size_t i = 0; i < n; i++) {
+                const double t = form ? tanh((double)s[i] / 3) : 0, weight = exp((form ? 3 * t : (double)s[i]) - (double)maximum) * (double)inverse;
+                /* the score's rounding, at most 2^-24 of 16, in the exponent; a slope is known to 2^-22 of 1 */
+                assert_near(k, "softmax_backward weight", i, (double)p[i], weight, 3e-6 * weight + 1e-37);
+                const double slope = 1 - t * t, expected = weight * ((double)d[i] - (double)delta) * slope;
+                assert_near(k, "softmax_backward", i, (double)got[i], expected, 3e-6 * fabs(expected) + 1e-6 * weight);
+            }
+        }
+        edge_free_all();
+    }
+}
+
+void check_transpose(const pl_kernels *k)
+{
+    for (size_t rows = 1; rows < 40; rows += 1 + rows / 9)
+        for (size_t columns = 1; columns < 40; columns += 1 + columns / 7) {
+            const float *const x = edge_floats(rows * (columns + 3));
+            float *const y = edge_floats(columns * (rows + 2) - 2), *const expected = edge_copy(columns * (rows + 2) - 2, y);
+            for (size_t r = 0; r < rows; r++)
+                for (size_t c = 0; c < columns; c++)
+                    expected[c * (rows + 2) + r] = x[3 + r * (columns + 3) + c];
+            k->transpose(rows, columns, x + 3, columns + 3, y, rows + 2);
+            assert_same(k, "transpose", columns * (rows + 2) - 2, y, expected);
+            edge_free_all();
+        }
+}
+
 void check_argmax(const pl_kernels *k)
 {
     for (size_t l = 0; l < length_count; l++) {

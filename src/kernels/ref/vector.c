@@ -100,6 +100,22 @@ float pl_softmax_step_ref(size_t n, float *scores, float *maximum, float *sum)
     return factor;
 }
 
+void pl_softmax_backward_ref(size_t n, float cap, float maximum, float inverse, float delta, float *s, float *d)
+{
+    for (size_t i = 0; i < n; i++) {
+        const float t = cap > 0 ? tanhf(s[i] / cap) : 0, score = cap > 0 ? cap * t : s[i];
+        s[i] = expf(score - maximum) * inverse;
+        d[i] = s[i] * (d[i] - delta) * (1 - t * t);
+    }
+}
+
+void pl_transpose_ref(size_t rows, size_t columns, const float *x, size_t x_stride, float *y, size_t y_stride)
+{
+    for (size_t r = 0; r < rows; r++)
+        for (size_t c = 0; c < columns; c++)
+            y[c * y_stride + r] = x[r * x_stride + c];
+}
+
 void pl_rope_ref(size_t half, const float *cosine, const float *sine, float *x)
 {
     for (size_t i = 0; i < half; i++) {

@@ -134,6 +134,40 @@ static float PL_SIMD(softmax_step)(size_t n, float *scores, float *maximum, floa
     return factor;
 }
 
+static void PL_SIMD(softmax_backward)(size_t n, float cap, float maximum, float inverse, float delta, float *s, float *d)
+{
+    for (size_t i = 0; i < n; i += VF) {
+        const size_t left = n - i;
+        vf score = take(s + i, left, 0), slope = vf_set(1);
+        if (cap > 0) {
+            const vf t = vf_tanh(vf_div(score, vf_set(cap)));
+            score = vf_mul(vf_set(cap), t);
+            slope = vf_sub(slope, vf_mul(t, t));
+        }
+        const vf p = vf_mul(vf_exp(vf_sub(score, vf_set(maximum))), vf_set(inverse));
+        put(s + i, left, p);
+        put(d + i, left, vf_mul(vf_mul(p, vf_sub(take(d + i, left, 0), vf_set(delta))), slope));
+    }
+}
+
+/* A square of VF x VF at a time. */
+static void PL_SIMD(transpose)(size_t rows, size_t columns, const float *x, size_t x_stride, float *y, size_t y_stride)
+{
+    for (size_t r = 0; r < rows; r += VF)
+        for (size_t c = 0; c < columns; c += VF) {
+            const size_t below = rows - r, right = columns - c;
+            vf square[VF];
+            UNROLL
+            for (size_t i = 0; i < VF; i++)
+                square[i] = i < below ? take(x + (r + i) * x_stride + c, right, 0) : vf_zero();
+            vf_transpose(square);
+            UNROLL
+            for (size_t i = 0; i < VF; i++)
+                if (i < right)
+                    put(y + (c + i) * y_stride + r, below, square[i]);
+        }
+}
+
 static void PL_SIMD(rope)(size_t half, const float *cosine, const float *sine, float *x)
 {
     for (size_t i = 0; i < half; i += VF) {
