@@ -1,0 +1,117 @@
+/*
+ * Forward of a micro-batch. Logits of a large vocabulary are the largest
+ * matrix of all, so targets go through the head a chunk at a time, each chunk a
+ * region of the tape.
+ */
+#include "train/objective.h"
+
+#include "image/preprocess.h"
+
+#include <string.h>
+
+enum { LOGITS = 1 << 24 }; /* floats of a chunk, or one row */
+
+static void fill_patches(const pl_siglip_config *vision, const float *const *pixels, size_t count, pl_rows patches)
+{
+    const size_t tokens = pl_siglip_tokens(vision);
+    for (size_t i = 0; i < count; i++)
+        pl_patches(pixels[i], vision->image_size, vision->patch, pl_rows_view(patches, i * tokens, tokens).data);
+}
+
+void pl_objective_encode(pl_context *ctx, const pl_paligemma *model, const float *const *pixels, size_t count, pl_rows features)
+{
+    const pl_siglip_config *vision = &model->config.vision;
+    const size_t mark = pl_arena_mark(ctx->arena);
+    const pl_rows patches = pl_constant_push(ctx, features.count, 3 * vision->patch * vision->patch);
+    if (!pl_dry(ctx))
+        fill_patches(vision, pixels, count, patches);
+    pl_siglip_forward(ctx, &model->siglip, patches, features);
+    pl_release(ctx, mark);
+}
+
+/* The encoder's rows of all pictures: as examples bring them, or computed here. */
+static pl_rows encode_pictures(pl_context *ctx, const pl_objective *o, const pl_microbatch *batch)
+{
+    const pl_siglip_config *vision = &o->model->config.vision;
+    const size_t tokens = pl_siglip_tokens(vision), rows = batch->pictures * tokens;
+    const pl_rows features = o->features ? pl_constant_push(ctx, rows, vision->width) : pl_rows_push(ctx, rows, vision->width);
+    const float **pixels = pl_push(ctx, batch->pictures, sizeof *pixels);
+    size_t picture = 0;
+    for (size_t i = 0; i < batch->count && !pl_dry(ctx); i++)
+        for (size_t k = 0; k < batch->examples[i]->image_count; k++, picture++) {
+            const pl_example_image *image = &batch->examples[i]->images[k];
+            pixels[picture] = image->pixels;
+            if (o->features)
+                memcpy(pl_rows_view(features, picture * tokens, tokens).data, image->features, tokens * vision->width * sizeof(float));
+        }
+    if (!o->features)
+        pl_objective_encode(ctx, o->model, pixels, batch->pictures, features);
+    return features;
+}
+
+/* Embeddings of pictures and text, an example after the other. */
+static void embed_rows(pl_context *ctx, const pl_objective *o, const pl_microbatch *batch, pl_rows x)
+{
+    const size_t tokens = pl_image_tokens(o->model), mark = pl_arena_mark(ctx->arena);
+    pl_rows projected = {0};
+    if (batch->pictures > 0) {
+        projected = pl_rows_push(ctx, batch->pictures * tokens, x.width);
+        pl_projector_forward(ctx, &o->model->siglip, encode_pictures(ctx, o, batch), projected);
+    }
+    const int32_t *ids = batch->ids;
+    size_t row = 0, picture = 0;
+    for (size_t i = 0; i < batch->count; i++) {
+        const size_t images = batch->examples[i]->image_count;
+        if (images > 0)
+            pl_op_copy(ctx, pl_rows_view(projected, picture * tokens, images * tokens), pl_rows_view(x, row, images * tokens));
+        row += images * tokens;
+        picture += images;
+        pl_gemma_embed(ctx, &o->model->gemma, ids, pl_rows_view(x, row, batch->text_of[i]));
+        row += batch->text_of[i];
+        ids += batch->text_of[i];
+    }
+    pl_release(ctx, mark);
+}
+
+void pl_objective_hidden(pl_context *ctx, const pl_objective *o, const pl_microbatch *batch, pl_rows hidden)
+{
+    const size_t mark = pl_arena_mark(ctx->arena);
+    const pl_rows x = pl_rows_push(ctx, batch->rows, o->model->gemma.config.width);
+    embed_rows(ctx, o, batch, x);
+    pl_gemma_forward_inplace(ctx, &o->model->gemma, x, batch->segments, batch->count, hidden);
+    pl_release(ctx, mark);
+}
+
+typedef struct loss_chunk {
+    const pl_gemma *gemma;
+    const int32_t *targets;
+    const float *weights;
+    float *losses;
+    float smoothing;
+} loss_chunk;
+
+/* There is no output but the losses. */
+static void chunk_forward(pl_context *ctx, const void *arguments, pl_rows hidden, pl_rows none)
+{
+    (void)none;
+    const loss_chunk *c = arguments;
+    const size_t mark = pl_arena_mark(ctx->arena);
+    const pl_rows logits = pl_rows_push(ctx, hidden.count, c->gemma->config.vocabulary);
+    pl_gemma_logits(ctx, c->gemma, hidden, logits);
+    pl_op_cross_entropy(ctx, logits, c->targets, c->weights, c->smoothing, c->losses);
+    pl_release(ctx, mark);
+}
+
+void pl_objective_forward(pl_context *ctx, const pl_objective *o, pl_microbatch *batch)
+{
+    const pl_gemma *gemma = &o->model->gemma;
+    const size_t mark = pl_arena_mark(ctx->arena), step = pl_max(1, LOGITS / gemma->config.vocabulary);
+    const pl_rows hidden = pl_rows_push(ctx, batch->wanted, gemma->config.width);
+    pl_objective_hidden(ctx, o, batch, hidden);
+    for (size_t first = 0; first < batch->wanted; first += step) {
+        const loss_chunk chunk = {.gemma = gemma, .targets = batch->targets + first, .weights = batch->weights + first, .losses = batch->losses + first, .smoothing = o->smoothing};
+        const pl_rows rows = pl_rows_view(hidden, first, pl_min(step, batch->wanted - first));
+        pl_tape_region(ctx, chunk_forward, &chunk, sizeof chunk, rows, (pl_rows){0});
+    }
+    pl_release(ctx, mark);
+}
