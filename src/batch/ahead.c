@@ -1,30 +1,15 @@
-/*
- * A ring of places, claimed in order under one lock: whoever claims a place
- * reads the row there and then (cheap, and rows can be compared with the one
- * before), lets go of the lock, decodes, and marks the place ready.
- */
+/* Rows of a batch through base/prefetch.h: read in order, so that each can be compared with the one before; then decoded. */
 #include "batch/ahead.h"
 
-#include <pthread.h>
+#include "base/prefetch.h"
+
 #include <stdlib.h>
 #include <string.h>
 
-typedef struct place {
-    pl_loaded loaded;
-    bool ready;
-} place;
-
 struct pl_ahead {
     pl_ahead_options options;
-    place *places;       /* [options.rows], owned: row i is at i % options.rows */
-    size_t next, taken;  /* the row to be claimed, the row to be taken */
-    size_t waiting;      /* bytes of pixels in places */
-    pl_row last;         /* what the last readable row shows: its paths only, owned */
-    bool ended;
-    pthread_t *threads;  /* [thread_count], owned */
-    size_t thread_count;
-    pthread_mutex_t lock;
-    pthread_cond_t room, ready;
+    pl_row last; /* what the last readable row shows: its paths only, owned */
+    pl_prefetch *prefetch;
 };
 
 void pl_loaded_free(pl_loaded *loaded)
@@ -84,45 +69,29 @@ static pali_status remember(pl_ahead *ahead, const pl_row *row, pali_error *err)
     return ahead->last.path_count == row->path_count ? PALI_OK : PALI_MEMORY;
 }
 
-/* Claims the next place and fills it; holds the lock before and after, but not while it decodes. */
-static void load_next(pl_ahead *ahead)
+static bool begin(void *context, uint64_t i, void *item)
 {
-    const size_t i = ahead->next++;
-    place *const p = &ahead->places[i % ahead->options.rows];
-    pl_loaded *const loaded = &p->loaded;
-    loaded->status = ahead->options.read(ahead->options.context, i, &loaded->row, &loaded->why);
+    pl_ahead *const ahead = context;
+    pl_loaded *const loaded = item;
+    loaded->status = ahead->options.read(ahead->options.context, (size_t)i, &loaded->row, &loaded->why);
     loaded->readable = loaded->status == PALI_OK;
     loaded->same = loaded->readable && ahead->last.paths && pl_row_same_images(&loaded->row, &ahead->last);
     if (loaded->readable && !loaded->same && remember(ahead, &loaded->row, NULL) != PALI_OK)
         pl_row_free(&ahead->last); /* then the next one is decoded, whatever it shows */
-    if (loaded->readable && !loaded->same) {
-        pthread_mutex_unlock(&ahead->lock);
-        load(loaded);
-        pthread_mutex_lock(&ahead->lock);
-    }
-    ahead->waiting += loaded->bytes;
-    p->ready = true;
-    pthread_cond_broadcast(&ahead->ready);
+    return loaded->readable && !loaded->same;
 }
 
-/* The row that is waited for is always let in, so that nothing can stand still. */
-static bool may_claim(const pl_ahead *ahead)
+static size_t load_item(void *context, uint64_t i, void *item)
 {
-    return ahead->next == ahead->taken || (ahead->next - ahead->taken < ahead->options.rows && ahead->waiting < ahead->options.bytes);
+    (void)context;
+    (void)i;
+    load(item);
+    return ((pl_loaded *)item)->bytes;
 }
 
-static void *work(void *context)
+static void drop(void *item)
 {
-    pl_ahead *const ahead = context;
-    pthread_mutex_lock(&ahead->lock);
-    while (!ahead->ended && ahead->next < ahead->options.count) {
-        if (may_claim(ahead))
-            load_next(ahead);
-        else
-            pthread_cond_wait(&ahead->room, &ahead->lock);
-    }
-    pthread_mutex_unlock(&ahead->lock);
-    return NULL;
+    pl_loaded_free(item);
 }
 
 pl_ahead *pl_ahead_new(const pl_ahead_options *options, pali_error *err)
@@ -131,59 +100,25 @@ pl_ahead *pl_ahead_new(const pl_ahead_options *options, pali_error *err)
     if (!ahead)
         return NULL;
     ahead->options = *options;
-    ahead->options.rows = pl_max(options->rows, 1);
-    ahead->next = ahead->taken = options->first;
-    ahead->places = pl_new(ahead->options.rows, sizeof *ahead->places, "rows", err);
-    ahead->threads = pl_new(options->threads, sizeof *ahead->threads, "rows", err);
-    if (!ahead->places || !ahead->threads) {
-        free(ahead->places);
-        free(ahead->threads);
-        free(ahead);
-        return NULL;
-    }
-    pthread_mutex_init(&ahead->lock, NULL);
-    pthread_cond_init(&ahead->room, NULL);
-    pthread_cond_init(&ahead->ready, NULL);
-    while (ahead->thread_count < options->threads && pthread_create(&ahead->threads[ahead->thread_count], NULL, work, ahead) == 0)
-        ahead->thread_count++;
-    return ahead;
+    ahead->prefetch = pl_prefetch_new(&(pl_prefetch_options){.item_size = sizeof(pl_loaded), .begin = begin, .load = load_item, .drop = drop, .context = ahead,
+                                                             .first = options->first, .end = options->count, .threads = options->threads, .most = options->rows,
+                                                             .bytes = options->bytes}, err);
+    if (ahead->prefetch)
+        return ahead;
+    free(ahead);
+    return NULL;
 }
 
 void pl_ahead_take(pl_ahead *ahead, pl_loaded *loaded)
 {
-    pthread_mutex_lock(&ahead->lock);
-    place *const p = &ahead->places[ahead->taken % ahead->options.rows];
-    while (!p->ready) {
-        if (ahead->thread_count == 0)
-            load_next(ahead);
-        else
-            pthread_cond_wait(&ahead->ready, &ahead->lock);
-    }
-    *loaded = p->loaded;
-    *p = (place){0};
-    ahead->waiting -= loaded->bytes;
-    ahead->taken++;
-    pthread_cond_broadcast(&ahead->room);
-    pthread_mutex_unlock(&ahead->lock);
+    pl_prefetch_take(ahead->prefetch, loaded);
 }
 
 void pl_ahead_free(pl_ahead *ahead)
 {
     if (!ahead)
         return;
-    pthread_mutex_lock(&ahead->lock);
-    ahead->ended = true;
-    pthread_cond_broadcast(&ahead->room);
-    pthread_mutex_unlock(&ahead->lock);
-    for (size_t i = 0; i < ahead->thread_count; i++)
-        pthread_join(ahead->threads[i], NULL);
-    for (size_t i = 0; i < ahead->options.rows; i++)
-        pl_loaded_free(&ahead->places[i].loaded);
+    pl_prefetch_free(ahead->prefetch);
     pl_row_free(&ahead->last);
-    pthread_mutex_destroy(&ahead->lock);
-    pthread_cond_destroy(&ahead->room);
-    pthread_cond_destroy(&ahead->ready);
-    free(ahead->places);
-    free(ahead->threads);
     free(ahead);
 }

@@ -9,14 +9,6 @@
 /* Larger than any list of pictures; a limit so that a wrong path does not fill memory. */
 static const size_t most_bytes = (size_t)1 << 30;
 
-static bool is_blank(const char *text, size_t length)
-{
-    for (size_t i = 0; i < length; i++)
-        if (text[i] != ' ' && text[i] != '\t' && text[i] != '\r')
-            return false;
-    return true;
-}
-
 static pali_status add_line(pl_row_file *file, pl_row_line line, pali_error *err)
 {
     const pali_status status = pl_grow(&file->lines, &file->capacity, file->count + 1, sizeof *file->lines, "rows", err);
@@ -33,7 +25,7 @@ pali_status pl_row_file_take(pl_row_file *file, char *text, size_t size, size_t 
     for (size_t at = 0, number = 1; status == PALI_OK && at < size; number++) {
         const char *const end = memchr(text + at, '\n', size - at);
         const size_t length = end ? (size_t)(end - text) - at : size - at;
-        if (!is_blank(text + at, length) && file->all++ % shards == shard - 1)
+        if (!pl_jsonl_blank(text + at, length) && file->all++ % shards == shard - 1)
             status = add_line(file, (pl_row_line){.number = number, .start = at, .length = length}, err);
         at += length + 1;
     }
@@ -61,15 +53,6 @@ void pl_row_file_close(pl_row_file *file)
     free(file->folder);
     free(file->lines);
     *file = (pl_row_file){0};
-}
-
-const char *pl_json_type_name(const json_t *value)
-{
-    static const char *const names[] = {
-        [JSON_OBJECT] = "an object", [JSON_ARRAY] = "a list", [JSON_STRING] = "text", [JSON_INTEGER] = "a number",
-        [JSON_REAL] = "a number", [JSON_TRUE] = "true", [JSON_FALSE] = "false", [JSON_NULL] = "null",
-    };
-    return value ? names[json_typeof(value)] : "nothing";
 }
 
 static pali_status read_prompt(pl_row *row, const char *otherwise, pali_error *err)
@@ -105,7 +88,7 @@ static pali_status read_path(pl_row *row, const char *folder, const json_t *valu
         return pl_fail(err, PALI_INPUT, "field 'image': found %s in the list, expected paths", pl_json_type_name(value));
     if (!*name || strcmp(name, "-") == 0)
         return pl_fail(err, PALI_INPUT, "field 'image': found '%s', expected the path of a picture", name);
-    char *const path = folder && *folder && name[0] != '/' ? pl_path_join(folder, name, err) : pl_strdup(name, err);
+    char *const path = pl_jsonl_path(folder, name, err);
     if (!path)
         return PALI_MEMORY;
     row->paths[row->path_count++] = path;
@@ -133,18 +116,9 @@ pali_status pl_row_read(const pl_row_file *file, size_t i, const pl_row_defaults
 {
     const pl_row_line line = file->lines[i];
     *row = (pl_row){.number = line.number, .frames = defaults->frames, .stride = defaults->stride};
-    json_error_t error;
-    row->json = json_loadb(file->text + line.start, line.length, JSON_REJECT_DUPLICATES, &error);
-    if (!row->json)
-        return json_error_code(&error) == json_error_out_of_memory ? pl_fail_memory(err, "row", line.length)
-                                                                   : pl_fail(err, PALI_INPUT, "column %d: %s", error.column, error.text);
-    if (!json_is_object(row->json)) {
-        const pali_status status = pl_fail(err, PALI_INPUT, "found %s, expected an object", pl_json_type_name(row->json));
-        json_decref(row->json);
-        row->json = NULL;
-        return status;
-    }
-    pali_status status = read_prompt(row, defaults->prompt, err);
+    pali_status status = pl_jsonl_parse(file->text + line.start, line.length, &row->json, err);
+    if (status == PALI_OK)
+        status = read_prompt(row, defaults->prompt, err);
     if (status == PALI_OK)
         status = read_count(row, "frames", PL_ROW_MOST_IMAGES, &row->frames, err);
     if (status == PALI_OK)

@@ -6,9 +6,7 @@
 #ifndef PL_BATCH_ROWS_H
 #define PL_BATCH_ROWS_H
 
-#include "base/memory.h"
-
-#include <jansson.h>
+#include "formats/jsonl.h"
 
 enum { PL_ROW_MOST_IMAGES = 256 }; /* of one question */
 
@@ -66,9 +64,6 @@ size_t pl_row_image_count(const pl_row *row);
 
 /* Which of the files picture i comes from. */
 size_t pl_row_path_of(const pl_row *row, size_t i);
-
-/* What a value is, as messages say it: "a list", and "nothing" for NULL. */
-const char *pl_json_type_name(const json_t *value);
 
 /* True when two rows show the same pictures in the same order. */
 bool pl_row_same_images(const pl_row *a, const pl_row *b);

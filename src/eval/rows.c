@@ -2,7 +2,7 @@
 #include "eval/rows.h"
 
 #include "base/file.h"
-#include "batch/rows.h"
+#include "formats/jsonl.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -10,35 +10,10 @@
 /* Larger than any data file that is text; a limit so that a wrong path does not fill memory. */
 static const size_t most_bytes = (size_t)1 << 30;
 
-/*
- * The texts of a field that is one text or a list of them, borrowed from the
- * row; *texts is new.
- */
-static pali_status read_texts(const json_t *row, const char *field, const char ***texts, size_t *count, pali_error *err)
-{
-    json_t *const value = json_object_get(row, field);
-    if (!json_is_string(value) && !json_is_array(value))
-        return pl_fail(err, PALI_INPUT, "field '%s': found %s, expected text or a list of texts", field, pl_json_type_name(value));
-    *count = json_is_array(value) ? json_array_size(value) : 1;
-    if (*count == 0)
-        return pl_fail(err, PALI_INPUT, "field '%s': found an empty list, expected at least one text", field);
-    const char **const found = pl_new(*count, sizeof *found, field, err);
-    if (!found)
-        return PALI_MEMORY;
-    *texts = found;
-    for (size_t i = 0; i < *count; i++) {
-        const json_t *const item = json_is_array(value) ? json_array_get(value, i) : value;
-        if (!json_is_string(item))
-            return pl_fail(err, PALI_INPUT, "field '%s': found %s in the list, expected texts", field, pl_json_type_name(item));
-        found[i] = json_string_value(item);
-    }
-    return PALI_OK;
-}
-
 /* The path of a name in the row, new; names are relative to the data file's folder. */
 static pali_status resolve(const char *field, const char *folder, const char *name, char **path, pali_error *err)
 {
-    *path = *folder && name[0] != '/' ? pl_path_join(folder, name, err) : pl_strdup(name, err);
+    *path = pl_jsonl_path(folder, name, err);
     if (!*path)
         return PALI_MEMORY;
     return pl_is_file(*path) ? PALI_OK : pl_fail(err, PALI_INPUT, "field '%s': there is no file %s", field, *path);
@@ -83,22 +58,19 @@ static pali_status read_masks(pl_eval_row *row, const char *folder, pali_error *
 /* One line into *row; whatever it holds afterwards is released by free_row. */
 static pali_status read_row(const char *text, size_t length, const char *folder, pl_eval_row *row, pali_error *err)
 {
-    json_error_t error;
-    row->json = json_loadb(text, length, JSON_REJECT_DUPLICATES, &error);
-    if (!row->json)
-        return pl_fail(err, PALI_INPUT, "column %d: %s", error.column, error.text);
-    if (!json_is_object(row->json))
-        return pl_fail(err, PALI_INPUT, "found %s, expected an object", pl_json_type_name(row->json));
+    pali_status status = pl_jsonl_parse(text, length, &row->json, err);
+    if (status != PALI_OK)
+        return status;
     const json_t *const prefix = json_object_get(row->json, "prefix");
     if (!json_is_string(prefix))
         return pl_fail(err, PALI_INPUT, "field 'prefix': found %s, expected text", pl_json_type_name(prefix));
     row->prefix = json_string_value(prefix);
-    pali_status status = read_texts(row->json, "suffix", &row->suffixes, &row->suffix_count, err);
+    status = pl_jsonl_texts(row->json, "suffix", &row->suffixes, &row->suffix_count, err);
     if (status != PALI_OK)
         return status;
     const char **names = NULL;
     size_t count = 0;
-    status = read_texts(row->json, "image", &names, &count, err);
+    status = pl_jsonl_texts(row->json, "image", &names, &count, err);
     if (status == PALI_OK)
         status = resolve_images(row, folder, names, count, err);
     free(names);
@@ -117,21 +89,13 @@ static void free_row(pl_eval_row *row)
     json_decref(row->json);
 }
 
-static bool is_blank(const char *text, size_t length)
-{
-    for (size_t i = 0; i < length; i++)
-        if (!strchr(" \t\r", text[i]))
-            return false;
-    return true;
-}
-
 static pali_status read_lines(const char *text, size_t size, const char *path, const char *folder, size_t limit, pl_eval_rows *rows, pali_error *err)
 {
     size_t at = 0, line = 1;
     for (; at < size && (limit == 0 || rows->count < limit); line++) {
         const char *const end = memchr(text + at, '\n', size - at);
         const size_t length = end ? (size_t)(end - text) - at : size - at;
-        if (!is_blank(text + at, length)) {
+        if (!pl_jsonl_blank(text + at, length)) {
             const pali_status grown = pl_grow(&rows->items, &rows->capacity, rows->count + 1, sizeof *rows->items, "rows", err);
             if (grown != PALI_OK)
                 return grown;

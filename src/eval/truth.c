@@ -1,6 +1,8 @@
 /* Expected objects. Masks in the row come before those that the suffix spells. */
 #include "eval/truth.h"
 
+#include "answer/mask_json.h"
+
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,77 +15,9 @@ static pali_status find_boxes(const pl_eval_row *row, pl_location_list *objects,
     return status;
 }
 
-/* COCO's {"size": [height, width], "counts": text or numbers}. */
-static pali_status mask_of_runs(const json_t *object, pl_mask *mask, pali_error *err)
-{
-    const json_t *const size = json_object_get(object, "size"), *const counts = json_object_get(object, "counts");
-    const json_int_t height = json_integer_value(json_array_get(size, 0)), width = json_integer_value(json_array_get(size, 1));
-    if (json_array_size(size) != 2 || height < 1 || width < 1 || height > INT32_MAX || width > INT32_MAX)
-        return pl_fail(err, PALI_INPUT, "run lengths without \"size\", expected [height, width]");
-    pl_rle rle = {0};
-    pali_status status = PALI_OK;
-    if (json_is_string(counts)) {
-        status = pl_rle_of_text(json_string_value(counts), &rle, err);
-    } else if (json_is_array(counts)) {
-        rle.counts = pl_new(json_array_size(counts), sizeof *rle.counts, "run lengths", err);
-        status = rle.counts ? PALI_OK : PALI_MEMORY;
-        for (; status == PALI_OK && rle.count < json_array_size(counts); rle.count++) {
-            const json_t *const run = json_array_get(counts, rle.count);
-            if (!json_is_integer(run) || json_integer_value(run) < 0 || json_integer_value(run) > UINT32_MAX)
-                status = pl_fail(err, PALI_INPUT, "run length %zu is no whole number from 0 to %u", rle.count + 1, UINT32_MAX);
-            else
-                rle.counts[rle.count] = (uint32_t)json_integer_value(run);
-        }
-    } else {
-        return pl_fail(err, PALI_INPUT, "run lengths without \"counts\", expected text or a list of numbers");
-    }
-    if (status == PALI_OK)
-        status = pl_mask_of_counts(rle.counts, rle.count, (size_t)width, (size_t)height, mask, err);
-    pl_rle_free(&rle);
-    return status;
-}
-
-static pali_status fill_polygon(const json_t *list, pl_mask *mask, pali_error *err)
-{
-    const size_t count = json_array_size(list);
-    if (count < 6 || count % 2)
-        return pl_fail(err, PALI_INPUT, "found a polygon of %zu numbers, expected x and y of 3 corners or more", count);
-    double *const xy = pl_new(count, sizeof *xy, "polygon", err);
-    pali_status status = xy ? PALI_OK : PALI_MEMORY;
-    for (size_t i = 0; status == PALI_OK && i < count; i++) {
-        if (!json_is_number(json_array_get(list, i)))
-            status = pl_fail(err, PALI_INPUT, "number %zu of a polygon is none", i + 1);
-        else
-            xy[i] = json_number_value(json_array_get(list, i));
-    }
-    if (status == PALI_OK)
-        status = pl_mask_fill(mask, &(pali_polygon){.xy = xy, .count = count / 2}, err);
-    free(xy);
-    return status;
-}
-
-static pali_status mask_of_polygons(const json_t *list, const pl_mask_maker *maker, pl_mask *mask, pali_error *err)
-{
-    if (json_array_size(list) == 0)
-        return pl_fail(err, PALI_INPUT, "found an empty list, expected polygons");
-    pali_status status = pl_mask_new(maker->width, maker->height, "mask", mask, err);
-    for (size_t i = 0; status == PALI_OK && i < json_array_size(list); i++)
-        status = fill_polygon(json_array_get(list, i), mask, err);
-    return status;
-}
-
 static pali_status read_mask(const pl_eval_mask *from, const pl_mask_maker *maker, pl_mask *mask, pali_error *err)
 {
-    pali_status status;
-    if (from->path)
-        status = pl_mask_open(from->path, mask, err);
-    else if (json_is_object(from->json))
-        status = mask_of_runs(from->json, mask, err);
-    else
-        status = mask_of_polygons(from->json, maker, mask, err);
-    if (status == PALI_OK && (mask->width != maker->width || mask->height != maker->height))
-        status = pl_fail(err, PALI_INPUT, "found %zu x %zu pixels, expected the picture's %zu x %zu", mask->width, mask->height, maker->width, maker->height);
-    return status;
+    return from->path ? pl_mask_open_of(from->path, maker->width, maker->height, mask, err) : pl_mask_of_json(from->json, maker->width, maker->height, mask, err);
 }
 
 /* Objects without labels, one for each mask: their boxes as near as bins are. */
