@@ -19,6 +19,9 @@
 /* n packed values of the type -> floats; n is a multiple of the type's block. */
 typedef void pl_unpack_fn(size_t n, const void *src, float *dst);
 
+/* The first n values (any n) of the 16 rows of a group of a tiled type -> floats, rows `stride` apart. */
+typedef void pl_unpack_group_fn(size_t n, const void *group, float *rows, size_t stride);
+
 /*
  * rows (<= panel_columns) weight rows of k values, row_bytes apart -> panel
  * [k][panel_columns]; the columns from `rows` on are filled with zeros. Tiled
@@ -233,14 +236,15 @@ typedef void pl_resample_down_fn(size_t n, size_t taps, const int16_t *high, con
 
 /*
  * Kernels of which there is one for each weight type: X(type, name). NULL where it makes no sense: unpack of tiled
- * types; skinny_i8 of types without int8 codes.
+ * types, unpack_group of all others; skinny_i8 of types without int8 codes.
  */
-#define PL_TYPED_KERNEL_LIST(X)     \
-    X(pl_unpack_fn, unpack)         \
-    X(pl_pack_fn, pack)             \
-    X(pl_skinny_fn, skinny)         \
-    X(pl_pack_bf16_fn, pack_bf16)   \
-    X(pl_pack_i8_fn, pack_i8)       \
+#define PL_TYPED_KERNEL_LIST(X)         \
+    X(pl_unpack_fn, unpack)             \
+    X(pl_unpack_group_fn, unpack_group) \
+    X(pl_pack_fn, pack)                 \
+    X(pl_skinny_fn, skinny)             \
+    X(pl_pack_bf16_fn, pack_bf16)       \
+    X(pl_pack_i8_fn, pack_i8)           \
     X(pl_skinny_i8_fn, skinny_i8)
 
 typedef struct pl_kernels {

@@ -86,6 +86,23 @@ void check_unpack(const pl_kernels *k)
     check_unpack_golden(k);
 }
 
+void check_unpack_group(const pl_kernels *k)
+{
+    for (pl_dtype type = 0; type < PL_DTYPE_COUNT; type++) {
+        assert_int_equal(k->unpack_group[type] != NULL, pl_dtype_is_tiled(type));
+        for (size_t i = 0; k->unpack_group[type] != NULL && i < length_count; i++) {
+            const size_t n = lengths[i], stride = n + i % 3, size = (PL_TILE_ROWS - 1) * stride + n;
+            const unsigned char *const w = random_weights(type, 1, bytes_of_row(type, n));
+            float *const got = edge_floats(size), *const expected = edge_copy(size, got); /* what lies between the rows stays */
+            k->unpack_group[type](n, w, got, stride);
+            for (size_t r = 0; r < PL_TILE_ROWS; r++)
+                pl_read_row(type, w, 0, r, 0, n, expected + r * stride);
+            assert_same(k, pl_dtype_name(type), size, got, expected);
+            edge_free_all();
+        }
+    }
+}
+
 static bool is_weight(pl_dtype type)
 {
     return pl_dtype_is_float(type) || pl_dtype_is_tiled(type);

@@ -53,6 +53,15 @@ void pl_read_row(pl_dtype type, const void *w, size_t row_bytes, size_t r, size_
         values[i] = tile_value(type, group, r % PL_TILE_ROWS, k0 + i);
 }
 
+#define UNPACK_GROUP(type, name)                                                                               \
+    static void unpack_group_##name##_ref(size_t n, const void *group, float *rows, size_t stride)             \
+    {                                                                                                          \
+        for (size_t r = 0; r < PL_TILE_ROWS; r++)                                                              \
+            pl_read_row(PL_##type, group, 0, r, 0, n, rows + r * stride);                                      \
+    }
+PL_TILED_LIST(UNPACK_GROUP)
+#undef UNPACK_GROUP
+
 void pl_to_bf16_ref(size_t n, const float *x, uint16_t *y)
 {
     for (size_t i = 0; i < pl_round_up(n, PL_TILE_BF16); i++)
@@ -231,6 +240,9 @@ void pl_fill_narrow_ref(pl_kernels *k)
     k->pack_bf16[PL_##type] = pack_bf16_##name##_ref; \
     k->pack_i8[PL_##type] = pack_i8_##name##_ref;
     PL_WEIGHT_LIST(ENTRY)
+    PL_TILED_LIST(ENTRY)
+#undef ENTRY
+#define ENTRY(type, name) k->unpack_group[PL_##type] = unpack_group_##name##_ref;
     PL_TILED_LIST(ENTRY)
 #undef ENTRY
 #define ENTRY(type, name) k->skinny_i8[PL_##type] = skinny_i8_##name##_ref;

@@ -49,8 +49,11 @@
 #define PL_SIMD_ENTRY(type, name) k->name = PL_SIMD(name);
 #define PL_SIMD_TYPED_ENTRY(type, name)               \
     k->unpack[PL_##type] = PL_SIMD(unpack_##name);    \
-    PL_SIMD_TILED_ENTRY(type, name)
+    PL_SIMD_ROWS_ENTRY(type, name)
 #define PL_SIMD_TILED_ENTRY(type, name)               \
+    k->unpack_group[PL_##type] = PL_SIMD(unpack_group_##name); \
+    PL_SIMD_ROWS_ENTRY(type, name)
+#define PL_SIMD_ROWS_ENTRY(type, name)                \
     k->pack[PL_##type] = PL_SIMD(pack_##name);        \
     k->skinny[PL_##type] = PL_SIMD(skinny_##name);    \
     k->pack_bf16[PL_##type] = PL_SIMD(pack_bf16_##name); \

@@ -112,6 +112,36 @@ ALWAYS_INLINE void pack_groups(const tile_coding type, size_t rows, size_t k, co
             vf_store(panels + i * PANEL + column, vf_zero());
 }
 
+/* The rows of a group: VF values of k of all of them are squares whose columns are decoded. */
+ALWAYS_INLINE void unpack_rows(const tile_coding type, size_t n, const unsigned char *group, float *rows, size_t stride)
+{
+    for (size_t k0 = 0; k0 < n; k0 += VF) {
+        const unsigned char *const block = group + k0 / type.values * type.bytes;
+        const size_t line = k0 % type.values / type.deep, part = line / type.lines;
+        vf square[TILE_VECTORS][VF], scale[TILE_VECTORS];
+        if (type.scaled)
+            part_scales(block, part, scale);
+        UNROLL
+        for (size_t at = 0; at < VF / type.deep; at++) {
+            vf values[LINE_MOST][TILE_VECTORS];
+            type.decode(part_lines(type, block, part) + (line % type.lines + at) * LINE, part, values);
+            UNROLL
+            for (size_t i = 0; i < type.deep; i++) {
+                UNROLL
+                for (size_t v = 0; v < TILE_VECTORS; v++)
+                    square[v][at * type.deep + i] = type.scaled ? vf_mul(scale[v], values[i][v]) : values[i][v];
+            }
+        }
+        UNROLL
+        for (size_t v = 0; v < TILE_VECTORS; v++) {
+            vf_transpose(square[v]);
+            UNROLL
+            for (size_t r = 0; r < VF; r++)
+                put(rows + (v * VF + r) * stride + k0, n - k0, square[v][r]);
+        }
+    }
+}
+
 /* Rows of x at a time, by the registers that their sums take, two chains each. */
 enum { TILE_INPUTS = VF == 16 ? 8 : 2 };
 
@@ -216,6 +246,10 @@ ALWAYS_INLINE void skinny_groups(const tile_coding type, size_t m, size_t rows, 
     static void PL_SIMD(pack_##name)(size_t rows, size_t k, const void *w, size_t group_bytes, float *panels)                             \
     {                                                                                                                                     \
         pack_groups(tile_coding_##name, rows, k, w, group_bytes, panels);                                                                 \
+    }                                                                                                                                     \
+    static void PL_SIMD(unpack_group_##name)(size_t n, const void *group, float *rows, size_t stride)                                     \
+    {                                                                                                                                     \
+        unpack_rows(tile_coding_##name, n, group, rows, stride);                                                                          \
     }                                                                                                                                     \
     static void PL_SIMD(skinny_##name)(size_t m, size_t rows, size_t k, const void *w, size_t group_bytes, const float *x, size_t x_stride, \
         float *y, size_t y_stride, bool accumulate)                                                                                       \
