@@ -26,6 +26,7 @@ typedef enum pl_activations {
     PL_ACTIVATIONS_AUTO, /* many rows: bf16 where the processor is faster with it; few: two int8 planes for 8- and 4-bit weights */
     PL_ACTIVATIONS_F32,  /* floats everywhere: the published arithmetic to its last bits, slower */
     PL_ACTIVATIONS_INT8, /* as auto, but many rows with 8- and 4-bit weights: one int8 plane */
+    PL_ACTIVATIONS_BF16, /* as auto, but many rows in bf16 with f32 weights too: mixed precision, for training */
 } pl_activations;
 
 /*

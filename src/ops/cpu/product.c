@@ -54,7 +54,7 @@ static bool has_codes(pl_dtype type)
 static number_form form_of(const pl_context *ctx, pl_dtype type, size_t rows)
 {
     const pl_kernels *k = ctx->kernels;
-    const bool exact = ctx->activations == PL_ACTIVATIONS_F32 || type == PL_F32;
+    const bool exact = ctx->activations == PL_ACTIVATIONS_F32 || (type == PL_F32 && ctx->activations != PL_ACTIVATIONS_BF16);
     if (pl_few_rows(ctx, rows))
         return !exact && k->few_i8[type] ? FORM_FEW_PLANES : FORM_FEW;
     if (exact)
@@ -309,8 +309,7 @@ static void round_rows(pl_context *ctx, product_job *job)
 
 /* ---- The product ----------------------------------------------------- */
 
-/* Columns of a task: `most` or fewer, so that every thread has as many; results do not depend on it. */
-static size_t columns_of_task(size_t out, size_t threads, size_t most, size_t step)
+size_t pl_columns_of_task(size_t out, size_t threads, size_t most, size_t step)
 {
     const size_t rounds = (out + threads * most - 1) / (threads * most);
     return pl_round_up((out + threads * rounds - 1) / (threads * rounds), step);
@@ -323,9 +322,9 @@ void pl_product(pl_context *ctx, const pl_tensor *weight, const pl_epilogue *epi
     const bool few = job.form == FORM_FEW || job.form == FORM_FEW_PLANES;
     round_rows(ctx, &job);
     if (few) {
-        job.columns = columns_of_task(y.width, threads, pl_max(STREAM_OUTPUTS, y.width / (threads * STREAM_ROUNDS)), STREAM_OUTPUTS);
+        job.columns = pl_columns_of_task(y.width, threads, pl_max(STREAM_OUTPUTS, y.width / (threads * STREAM_ROUNDS)), STREAM_OUTPUTS);
     } else {
-        job.columns = columns_of_task(y.width, threads, x.width > DEEP ? BLOCK_COLUMNS_DEEP : BLOCK_COLUMNS, COLUMN_STEP);
+        job.columns = pl_columns_of_task(y.width, threads, x.width > DEEP ? BLOCK_COLUMNS_DEEP : BLOCK_COLUMNS, COLUMN_STEP);
         job.packed_bytes = PACKED_COLUMNS * (job.form == FORM_F32 ? PL_SUM_SLICE * sizeof(float) : (size_t)SLICE_BYTES);
     }
     job.scratch_bytes = job.packed_bytes + ((epilogue->gate != NULL) + (epilogue->add != NULL)) * x.count * job.columns * sizeof(float);

@@ -1,7 +1,7 @@
 /*
  * Inside the room: y = x W^T, in the form that suits the number of rows, the
  * type of W and the processor, with what follows it done block by block while
- * the block is in cache.
+ * the block is in cache; and the products of its backward.
  */
 #ifndef PL_OPS_CPU_PRODUCT_H
 #define PL_OPS_CPU_PRODUCT_H
@@ -18,5 +18,22 @@ typedef struct pl_epilogue {
 } pl_epilogue;
 
 void pl_product(pl_context *ctx, const pl_tensor *weight, const pl_epilogue *epilogue, pl_rows x, pl_rows y);
+
+/*
+ * The backward of y = scale * (x W^T), for many rows. What they add to a gradient is summed in an order that follows
+ * from the shapes alone. dx in bf16 where forward is, dw under PL_ACTIVATIONS_BF16 only; scratch in the arena.
+ */
+
+/* dx [T, in] += (dy [T, out] * weight->scale) W. */
+void pl_product_backward_input(pl_context *ctx, const pl_tensor *weight, pl_rows dy, pl_rows dx);
+
+/* dw [out, in] += dy^T x, for dy [T, out] and x [T, in]. */
+void pl_product_backward_weight(pl_context *ctx, pl_rows dy, pl_rows x, float *dw);
+
+/* sums [width] += the columns of dy [T, width]: the gradient of a bias. */
+void pl_column_sums(pl_context *ctx, pl_rows dy, float *sums);
+
+/* Columns of a task: about `most` or fewer, a multiple of step, so that every thread has as many; results do not depend on it. */
+size_t pl_columns_of_task(size_t out, size_t threads, size_t most, size_t step);
 
 #endif
