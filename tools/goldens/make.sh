@@ -13,6 +13,7 @@ export HF_HUB_OFFLINE=1 PYTHONWARNINGS=ignore TRANSFORMERS_VERBOSITY=error
 "$python" npz.py
 "$python" gguf_files.py
 "$python" lora.py
+"$python" train.py
 if [ -n "${BIG_VISION:-}" ]; then
     "${PYTHON_JAX:-$python}" big_vision_check.py --source "$BIG_VISION"
 fi
