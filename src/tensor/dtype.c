@@ -59,9 +59,8 @@ static uint32_t bits_of(float x)
 
 static float value_of(uint32_t bits)
 {
-    float x;
-    memcpy(&x, &bits, sizeof x);
-    return x;
+    const union { uint32_t bits; float value; } u = {.bits = bits};
+    return u.value;
 }
 
 uint16_t pl_f32_to_bf16(float x)

@@ -13,7 +13,7 @@
 
 /* X(name, text, values of a row in a block, bytes in a block, rows that a block holds) */
 #define PL_DTYPE_LIST(X)                         \
-    X(F32, "f32", 1, 4, 1)                       \
+    X(F32, "f32", 1, sizeof(float), 1)           \
     X(BF16, "bf16", 1, 2, 1)                     \
     X(F16, "f16", 1, 2, 1)                       \
     X(Q8_0, "q8_0", 32, 34, 1)                   \
