@@ -8,6 +8,7 @@
 #include "base/file.h"
 #include "base/text.h"
 #include "formats/safetensors.h"
+#include "model/find.h"
 
 #include <jansson.h>
 #include <math.h>
@@ -276,6 +277,40 @@ static pali_status take_tensor(adapter *a, const pl_named_tensor *named, pali_er
         return pl_fail(err, PALI_MODEL, "%s: tensor %s is missing, expected beside %s", named->file, other, named->name);
     *at = '\0';
     return add_pair(a, name, named, up, err);
+}
+
+/* The base by its name as it stands; a path that leads nowhere from here may do so from the adapter's folder. */
+static char *find_base(const char *folder, const char *name, pali_error *err)
+{
+    if (!pl_is_folder(name) && !pl_is_file(name) && *name != '/') {
+        char *const beside = pl_path_join(folder, name, err);
+        if (!beside || pl_is_folder(beside) || pl_is_file(beside))
+            return beside;
+        free(beside);
+    }
+    return pl_model_find(name, err);
+}
+
+pali_status pl_adapter_base(const char *folder, char **base, pali_error *err)
+{
+    *base = NULL;
+    char *const path = pl_path_join(folder, "adapter_config.json", err), *const own = path ? pl_path_join(folder, "config.json", err) : NULL;
+    pali_status status = own ? PALI_OK : PALI_MEMORY;
+    if (status == PALI_OK && pl_is_file(path) && !pl_is_file(own)) {
+        const char *name = NULL;
+        pl_json *const config = pl_json_open(path, err);
+        status = config ? pl_json_get_string(config, "base_model_name_or_path", &name, err) : pl_status_of(err, PALI_MODEL);
+        if (status == PALI_OK && !name)
+            status = pl_json_refuse(config, "base_model_name_or_path", "the model that the adapter is for; else open that model, with the adapter on top", err);
+        if (status == PALI_OK && !(*base = find_base(folder, name, err))) {
+            status = pl_status_of(err, PALI_MODEL);
+            pl_error_prefix(err, "%s: its base model", folder);
+        }
+        pl_json_close(config);
+    }
+    free(own);
+    free(path);
+    return status;
 }
 
 pali_status pl_paligemma_add_adapter(pl_paligemma *model, const char *spec, pali_error *err)

@@ -290,9 +290,14 @@ static pali_status load(pl_paligemma *model, const char *path, const pl_load_opt
     pali_status status = parse_type(options->type, options->kernels, &type, err);
     if (status != PALI_OK)
         return status;
-    model->checkpoint = pl_checkpoint_open(path, options->vision, err);
-    if (!model->checkpoint)
-        return pl_status_of(err, PALI_MODEL);
+    char *base = NULL; /* of an adapter */
+    status = pl_adapter_base(path, &base, err);
+    if (status == PALI_OK && !(model->checkpoint = pl_checkpoint_open(base ? base : path, options->vision, err)))
+        status = pl_status_of(err, PALI_MODEL);
+    const bool is_adapter = base != NULL;
+    free(base);
+    if (status != PALI_OK)
+        return status;
     model->config = model->checkpoint->config;
     if (options->no_final_softcap)
         model->config.text.final_softcap = 0;
@@ -311,6 +316,8 @@ static pali_status load(pl_paligemma *model, const char *path, const pl_load_opt
         status = open_tokenizer(model, options->tokenizer, err);
     if (status == PALI_OK)
         status = ban_ids(model, err);
+    if (status == PALI_OK && is_adapter)
+        status = pl_paligemma_add_adapter(model, path, err);
     for (size_t i = 0; status == PALI_OK && i < options->lora_count; i++)
         status = pl_paligemma_add_adapter(model, options->lora[i], err);
     for (size_t i = 0; i < 2 && model->checkpoint->files[i]; i++)

@@ -48,12 +48,18 @@ typedef struct pl_paligemma {
     unsigned char *banned;     /* [vocabulary] owned: 1 for ids that are never an answer */
 } pl_paligemma;
 
-/* Opens a model by path (see find.h for names). Free with pl_paligemma_close. */
+/* Opens a model by path (see find.h for names); that of an adapter folder is its base with the adapter. Free with pl_paligemma_close. */
 pl_paligemma *pl_paligemma_open(const char *path, const pl_load_options *options, pali_error *err);
 void pl_paligemma_close(pl_paligemma *model);
 
 /* Memory that lives as long as the model; counted. */
 void *pl_paligemma_block(pl_paligemma *model, size_t bytes, const char *what, pali_error *err);
+
+/*
+ * The path of the model that an adapter folder was made for, by its
+ * base_model_name_or_path, in a new string; NULL in *base for any other path.
+ */
+pali_status pl_adapter_base(const char *folder, char **base, pali_error *err);
 
 /* Applies one PEFT adapter: "FOLDER" or "FOLDER:scale" (adapter.c). */
 pali_status pl_paligemma_add_adapter(pl_paligemma *model, const char *spec, pali_error *err);

@@ -21,8 +21,8 @@ typedef struct pl_whole_module {
 
 typedef struct pl_adapter_save_options {
     pl_adapter_keys keys;
-    const char *base;        /* base_model_name_or_path; NULL: the path that the model was opened by */
-    double alpha;            /* of most pairs; 0: from the scale of the first */
+    const char *base;        /* base_model_name_or_path; NULL: the path that the model was opened by, from the root */
+    double alpha;            /* of pairs whose scale it gives but for rounding; 0: from the scale of the first */
     bool rank_stabilised;    /* scale = alpha / sqrt(rank) in place of alpha / rank */
     double dropout;          /* told in the configuration, no more */
     const char *task_type;   /* NULL: "CAUSAL_LM" */
@@ -41,9 +41,9 @@ typedef struct pl_adapter_save_report {
 /*
  * Writes the folder `path`, all of it or nothing: beside its place and then
  * renamed; a folder that is there, with force, gets the two files one by one.
- * Values are f32. PALI_USAGE where there is nothing to save, a weight has two
- * pairs, or a pair's scale does not follow from its rank and a number. `report`
- * may be NULL.
+ * Values are f32. A pair whose rank or alpha differs from the first one's is
+ * told in rank_pattern and alpha_pattern. PALI_USAGE where there is nothing to
+ * save, or a weight has two pairs. `report` may be NULL.
  */
 pali_status pl_paligemma_save_adapter(const pl_paligemma *model, const char *path, const pl_adapter_save_options *options, pl_adapter_save_report *report, pali_error *err);
 
