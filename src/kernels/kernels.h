@@ -176,6 +176,17 @@ typedef size_t pl_argmax_fn(size_t n, const float *x);
 typedef bool pl_all_finite_fn(size_t n, const float *x);
 
 /*
+ * One step of Adam (arXiv 1412.6980) on n values, rounded as written here:
+ *     g = scale * gradient;  mean = fma(fresh1, g - mean, mean);  square = fma(fresh2 * g, g, beta2 * square)
+ *     value -= fma(decay, value, rate * (mean / fma(root, sqrt(square), eps)))
+ * What corrects the moments for their start at 0 is in rate and root.
+ */
+typedef struct pl_adam_step {
+    float scale, fresh1, beta2, fresh2, root, eps, rate, decay;
+} pl_adam_step;
+typedef void pl_adam_fn(size_t n, const pl_adam_step *step, const float *gradient, float *mean, float *square, float *value);
+
+/*
  * Pictures, in integers: exact, so the same on every level. The resize is a sum
  * over taps of pixels times weights scaled by 2^PL_TAP_BITS, rounded and
  * limited to 0..255; a weight is 256 * high + low with low in 0..255, and the
@@ -215,7 +226,8 @@ typedef void pl_resample_down_fn(size_t n, size_t taps, const int16_t *high, con
     X(pl_transpose_fn, transpose)           \
     X(pl_rope_fn, rope)                     \
     X(pl_argmax_fn, argmax)                 \
-    X(pl_all_finite_fn, all_finite)
+    X(pl_all_finite_fn, all_finite)         \
+    X(pl_adam_fn, adam)
 
 #define PL_NARROW_KERNEL_LIST(X)                  \
     X(pl_to_bf16_fn, to_bf16)                     \

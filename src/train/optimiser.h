@@ -83,7 +83,7 @@ void pl_optimiser_set_steps(pl_optimiser *optimiser, uint64_t steps);
 
 /* A tensor of the state, to be saved and to be loaded into. */
 typedef struct pl_optimiser_tensor {
-    char name[200];       /* that of the trained tensor and ".mean", ".square" or ".momentum" */
+    char name[208];       /* that of the trained tensor and ".mean", ".square" or ".momentum" */
     float *data;          /* [rows, columns] f32, owned by the optimiser */
     size_t rows, columns; /* of the trained tensor */
 } pl_optimiser_tensor;

@@ -288,3 +288,32 @@ void check_all_finite(const pl_kernels *k)
     }
     assert_true(k->all_finite(0, NULL));
 }
+
+/* To the bit as the header has it; and near Adam's formula in double. */
+void check_adam(const pl_kernels *k)
+{
+    const pl_adam_step step = {.scale = 0.5f, .fresh1 = 0.1f, .beta2 = 0.99f, .fresh2 = 0.01f, .root = 1.5f, .eps = 1e-8f, .rate = 0.02f, .decay = 0.001f};
+    for (size_t l = 0; l < length_count; l++) {
+        const size_t n = lengths[l];
+        const float *const gradient = edge_floats(n);
+        float *const mean = edge_floats(n), *const square = edge_floats(n), *const value = edge_floats(n);
+        for (size_t i = 0; i < n; i++)
+            square[i] *= square[i];
+        square[0] = 0;
+        float *const means = edge_copy(n, mean), *const squares = edge_copy(n, square), *const values = edge_copy(n, value);
+        for (size_t i = 0; i < n; i++) {
+            const double g = 0.5 * (double)gradient[i], m = 0.9 * (double)mean[i] + 0.1 * g, v = 0.99 * (double)square[i] + 0.01 * g * g;
+            const double expected = (double)value[i] - 0.001 * (double)value[i] - 0.02 * m / (1.5 * sqrt(v) + 1e-8);
+            const float scaled = step.scale * gradient[i];
+            means[i] = fmaf(step.fresh1, scaled - means[i], means[i]);
+            squares[i] = fmaf(step.fresh2 * scaled, scaled, step.beta2 * squares[i]);
+            values[i] -= fmaf(step.decay, values[i], step.rate * (means[i] / fmaf(step.root, sqrtf(squares[i]), step.eps)));
+            assert_near(k, "adam", i, (double)values[i], expected, 1e-5 * (1 + fabs(expected))); /* a small root magnifies what v was rounded by */
+        }
+        k->adam(n, &step, gradient, mean, square, value);
+        assert_same(k, "adam mean", n, mean, means);
+        assert_same(k, "adam square", n, square, squares);
+        assert_same(k, "adam value", n, value, values);
+        edge_free_all();
+    }
+}

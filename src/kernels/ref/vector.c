@@ -134,6 +134,16 @@ size_t pl_argmax_ref(size_t n, const float *x)
     return best;
 }
 
+void pl_adam_ref(size_t n, const pl_adam_step *step, const float *gradient, float *mean, float *square, float *value)
+{
+    for (size_t i = 0; i < n; i++) {
+        const float g = step->scale * gradient[i];
+        mean[i] = fmaf(step->fresh1, g - mean[i], mean[i]);
+        square[i] = fmaf(step->fresh2 * g, g, step->beta2 * square[i]);
+        value[i] -= fmaf(step->decay, value[i], step->rate * (mean[i] / fmaf(step->root, sqrtf(square[i]), step->eps)));
+    }
+}
+
 bool pl_all_finite_ref(size_t n, const float *x)
 {
     for (size_t i = 0; i < n; i++)

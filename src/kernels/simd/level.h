@@ -10,7 +10,7 @@
  *   vf_zero vf_set vf_load vf_store vf_load_bytes vf_store_bytes   (any address)
  *   vf_load_first(p, n, fill), vf_store_first(p, n, x)   n < VF values, touching no others
  *   vf_load_bf16 vf_load_f16(bytes), load_one_f16(bytes)   packed halves -> floats
- *   vf_add vf_sub vf_mul vf_div, vf_fma(a, b, c) = a*b + c rounded once
+ *   vf_add vf_sub vf_mul vf_div vf_sqrt, vf_fma(a, b, c) = a*b + c rounded once
  *   vf_min vf_max(a, b)       b when either is NaN
  *   vf_abs vf_round vf_with_sign_of(size, sign) vf_where_less(a, b, then, else)
  *   vf_ldexp(x, n)            x * 2^n, n whole and within -151 to 129

@@ -200,4 +200,20 @@ static bool PL_SIMD(all_finite)(size_t n, const float *x)
     return vf_sum(sum) == 0;
 }
 
+static void PL_SIMD(adam)(size_t n, const pl_adam_step *step, const float *gradient, float *mean, float *square, float *value)
+{
+    const vf scale = vf_set(step->scale), fresh1 = vf_set(step->fresh1), beta2 = vf_set(step->beta2), fresh2 = vf_set(step->fresh2);
+    const vf root = vf_set(step->root), eps = vf_set(step->eps), rate = vf_set(step->rate), decay = vf_set(step->decay);
+    for (size_t i = 0; i < n; i += VF) {
+        const size_t left = n - i;
+        const vf g = vf_mul(scale, take(gradient + i, left, 0)), old = take(mean + i, left, 0), x = take(value + i, left, 0);
+        const vf m = vf_fma(fresh1, vf_sub(g, old), old);
+        const vf v = vf_fma(vf_mul(fresh2, g), g, vf_mul(beta2, take(square + i, left, 0)));
+        const vf direction = vf_div(m, vf_fma(root, vf_sqrt(v), eps));
+        put(mean + i, left, m);
+        put(square + i, left, v);
+        put(value + i, left, vf_sub(x, vf_fma(decay, x, vf_mul(rate, direction))));
+    }
+}
+
 #endif
