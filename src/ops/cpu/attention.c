@@ -5,6 +5,7 @@
  * one) costs one pass over the keys. In floats, keys and values are packed into
  * panels a block at a time; in bf16 they are made into tiles once for all tasks.
  */
+#include "ops/cpu/attention_backward.h"
 #include "ops/cpu/attention_tiles.h"
 
 #include <math.h>
@@ -19,6 +20,7 @@ typedef struct attention_job {
     const pl_kernels *kernels;
     const pl_attention *attention;
     pl_rows q, out;
+    float *statistics; /* for backward, or NULL */
     const pl_attention_segment *segments;
     bool narrow;                /* products in bf16 */
     const pl_span_tiles *tiles; /* [segments][2], if so */
@@ -226,8 +228,14 @@ static void attend(void *context, size_t task, size_t thread)
         position += span->count;
     }
     for (size_t i = 0; i < p.m; i++) {
+        const size_t at = head_offset(&p, i / job->group, i % job->group), heads = job->attention->heads;
         job->kernels->scale(dim, 1.0f / p.sum[i], p.o + i * dim);
-        memcpy(job->out.data + head_offset(&p, i / job->group, i % job->group), p.o + i * dim, dim * sizeof(float));
+        memcpy(job->out.data + at, p.o + i * dim, dim * sizeof(float));
+        if (!job->statistics)
+            continue;
+        float *statistics = job->statistics + at / job->out.width * 2 * heads + at % job->out.width / dim;
+        statistics[0] = p.maximum[i];
+        statistics[heads] = p.sum[i];
     }
 }
 
@@ -246,11 +254,23 @@ static void number_tasks(const attention_job *job, size_t count, size_t *first_t
     }
 }
 
+/* What backward will want: the softmaxes' statistics, to be filled in, and the segments, which callers use again. */
+static pl_attention_record remember(pl_context *ctx, const pl_attention *attention, pl_rows q, const pl_attention_segment *segments, size_t count, pl_rows out)
+{
+    pl_attention_segment *copy = pl_push(ctx, count, sizeof *copy);
+    if (!pl_dry(ctx))
+        memcpy(copy, segments, count * sizeof *copy);
+    return (pl_attention_record){.attention = *attention, .q = q, .out = out, .statistics = pl_constant_push(ctx, q.count, 2 * attention->heads).data, .segments = copy, .count = count};
+}
+
 void pl_op_attention(pl_context *ctx, const pl_attention *attention, pl_rows q, const pl_attention_segment *segments, size_t count, pl_rows out)
 {
+    pl_attention_record record = {0};
+    if (pl_recording(ctx))
+        record = remember(ctx, attention, q, segments, count, out);
     const size_t mark = pl_arena_mark(ctx->arena);
-    attention_job job = {.kernels = ctx->kernels, .attention = attention, .q = q, .out = out, .segments = segments};
-    job.narrow = ctx->kernels->bf16_unit && ctx->activations != PL_ACTIVATIONS_F32 && !pl_few_rows(ctx, q.count);
+    attention_job job = {.kernels = ctx->kernels, .attention = attention, .q = q, .out = out, .statistics = record.statistics, .segments = segments};
+    job.narrow = record.narrow = ctx->kernels->bf16_unit && ctx->activations != PL_ACTIVATIONS_F32 && !pl_few_rows(ctx, q.count);
     if (job.narrow)
         job.tiles = pl_attention_tiles(ctx, attention, segments, count);
     job.group = attention->heads / attention->kv_heads;
@@ -265,4 +285,6 @@ void pl_op_attention(pl_context *ctx, const pl_attention *attention, pl_rows q, 
         pl_pool_run(ctx->pool, first_task[count], attend, &job);
     }
     pl_arena_release(ctx->arena, mark);
+    if (pl_recording(ctx))
+        pl_record(ctx, pl_attention_backward, &record, sizeof record);
 }
