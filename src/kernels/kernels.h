@@ -165,7 +165,7 @@ typedef float pl_softmax_step_fn(size_t n, float *scores, float *maximum, float 
 
 /*
  * Rotary embedding of one head, half-split form, in place: x [2*half], cosine
- * and sine [half] (Gemma; "rotate half").
+ * and sine [half] (Gemma; "rotate half"). rope_backward turns the other way.
  */
 typedef void pl_rope_fn(size_t half, const float *cosine, const float *sine, float *x);
 
@@ -174,6 +174,40 @@ typedef size_t pl_argmax_fn(size_t n, const float *x);
 
 /* True when all n values are finite. */
 typedef bool pl_all_finite_fn(size_t n, const float *x);
+
+/* ---- Gradients of vectors -------------------------------------------- */
+
+/*
+ * What comes out is added to what is there; dy is the gradient of the forward's y, and no two pointers overlap.
+ * A pointer that begins with d, but dy, may be NULL: that gradient is not wanted.
+ */
+
+/* From x, not from y: its mean and variance are computed again. */
+typedef void pl_layernorm_backward_fn(size_t n, const float *x, const float *scale, float eps, const float *dy, float *dx, float *dscale, float *dbias);
+typedef void pl_rmsnorm_backward_fn(size_t n, const float *x, const float *scale, float offset, float eps, const float *dy, float *dx, float *dscale);
+
+/* dx += gelu_tanh'(x) * dy. */
+typedef void pl_gelu_backward_fn(size_t n, const float *x, const float *dy, float *dx);
+
+/* dgate += gelu_tanh'(gate) * up * dy, dup += gelu_tanh(gate) * dy. */
+typedef void pl_geglu_backward_fn(size_t n, const float *gate, const float *up, const float *dy, float *dgate, float *dup);
+
+/* In place, from what the soft-cap gave: d *= 1 - (y / cap)^2. */
+typedef void pl_softcap_backward_fn(size_t n, float cap, const float *y, float *d);
+
+/* The sum of x, of exp(x - shift): f32 in short runs, double between them. */
+typedef double pl_sum_fn(size_t n, const float *x);
+typedef double pl_exp_sum_fn(size_t n, float shift, const float *x);
+
+/* y += factor * exp(x - shift) + constant: a row of a cross-entropy's gradient. */
+typedef void pl_add_exp_fn(size_t n, float factor, float shift, float constant, const float *x, float *y);
+
+/*
+ * x[i] = h(key, i) < threshold ? 0 : x[i] * scale for i < n <= 2^32, in place; the same bits on every level. h is
+ * 32 bits: two rounds of an integer hash (the multipliers and shifts are those of "lowbias32", C. Wellons 2018), with one half
+ * of the key added before each.
+ */
+typedef void pl_dropout_fn(size_t n, uint64_t key, uint32_t threshold, float scale, float *x);
 
 /*
  * One step of Adam (arXiv 1412.6980) on n values, rounded as written here:
@@ -207,7 +241,7 @@ typedef void pl_resample_across_fn(size_t outputs, size_t taps, const size_t *st
 /* taps rows of n bytes, stride apart -> one row out [n]: high and low [taps], any number. */
 typedef void pl_resample_down_fn(size_t n, size_t taps, const int16_t *high, const int16_t *low, size_t stride, const uint8_t *rows, uint8_t *out);
 
-/* Every kernel but those that exist per weight type, X(type, name): on floats, on narrow numbers, on pictures. */
+/* Every kernel but those that exist per weight type, X(type, name): on floats, their gradients, on narrow numbers, on pictures. */
 #define PL_FLOAT_KERNEL_LIST(X)             \
     X(pl_pack_columns_fn, pack_columns)     \
     X(pl_gemm_fn, gemm)                     \
@@ -229,6 +263,18 @@ typedef void pl_resample_down_fn(size_t n, size_t taps, const int16_t *high, con
     X(pl_all_finite_fn, all_finite)         \
     X(pl_adam_fn, adam)
 
+#define PL_GRADIENT_KERNEL_LIST(X)                  \
+    X(pl_layernorm_backward_fn, layernorm_backward) \
+    X(pl_rmsnorm_backward_fn, rmsnorm_backward)     \
+    X(pl_gelu_backward_fn, gelu_backward)           \
+    X(pl_geglu_backward_fn, geglu_backward)         \
+    X(pl_softcap_backward_fn, softcap_backward)     \
+    X(pl_rope_fn, rope_backward)                    \
+    X(pl_sum_fn, sum)                               \
+    X(pl_exp_sum_fn, exp_sum)                       \
+    X(pl_add_exp_fn, add_exp)                       \
+    X(pl_dropout_fn, dropout)
+
 #define PL_NARROW_KERNEL_LIST(X)                  \
     X(pl_to_bf16_fn, to_bf16)                     \
     X(pl_to_i8_fn, to_i8)                         \
@@ -244,7 +290,7 @@ typedef void pl_resample_down_fn(size_t n, size_t taps, const int16_t *high, con
     X(pl_resample_across_fn, resample_across)   \
     X(pl_resample_down_fn, resample_down)
 
-#define PL_KERNEL_LIST(X) PL_FLOAT_KERNEL_LIST(X) PL_NARROW_KERNEL_LIST(X) PL_PIXEL_KERNEL_LIST(X)
+#define PL_KERNEL_LIST(X) PL_FLOAT_KERNEL_LIST(X) PL_GRADIENT_KERNEL_LIST(X) PL_NARROW_KERNEL_LIST(X) PL_PIXEL_KERNEL_LIST(X)
 
 /*
  * Kernels of which there is one for each weight type: X(type, name). NULL where it makes no sense: unpack of tiled

@@ -37,6 +37,8 @@
 #include "kernels/simd/math.h"
 #include "kernels/simd/vector.h"
 
+#include "kernels/simd/gradient.h"
+
 #include "kernels/simd/unpack.h"
 
 #include "kernels/simd/matrix.h"
@@ -62,6 +64,7 @@ static inline void fill_simd(pl_kernels *k)
 {
     k->panel_columns = PANEL;
     PL_FLOAT_KERNEL_LIST(PL_SIMD_ENTRY)
+    PL_GRADIENT_KERNEL_LIST(PL_SIMD_ENTRY)
     PL_WEIGHT_LIST(PL_SIMD_TYPED_ENTRY)
     PL_TILED_LIST(PL_SIMD_TILED_ENTRY)
     k->pack_bf16[PL_BF16] = PL_SIMD(pack_bf16_pairs);

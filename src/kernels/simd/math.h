@@ -1,5 +1,5 @@
 /*
- * exp, tanh and GELU on one vector, in the words of the level's vocabulary.
+ * exp, tanh, GELU and its slope on one vector, in the words of the level's vocabulary.
  * Polynomials: own minimax fits (Remez exchange, 50 digits); exp of |r| <=
  * ln 2/2 to degree 6, relative error 3.1e-9; tanh of |y| < 0.625 to degree 9,
  * odd, 4.4e-9. The errors of the whole functions in float, against libm in
@@ -47,6 +47,22 @@ static inline vf vf_gelu(vf x)
     const vf cubic = vf_mul(vf_mul(x, x), vf_set(minus_2_sqrt_2_over_pi * 0.044715f));
     const vf t = vf_mul(x, vf_add(cubic, vf_set(minus_2_sqrt_2_over_pi)));
     return vf_div(x, vf_add(vf_set(1), vf_exp(t)));
+}
+
+/*
+ * gelu_tanh(x) = x s and its slope s + x s' with s = 1 / (1 + e), e = exp(-2u): s' = e s^2 2u', so nothing cancels where s is
+ * near 1. Beyond 10 the slope is 0 or 1 to the last bit; powers of a large x would overflow.
+ */
+static inline vf vf_gelu_slope(vf x, vf *s)
+{
+    const float minus_2_sqrt_2_over_pi = -1.59576912160573071f;
+    x = vf_max(vf_set(-10), vf_min(vf_set(10), x));
+    const vf square = vf_mul(x, x);
+    const vf t = vf_mul(x, vf_fma(square, vf_set(minus_2_sqrt_2_over_pi * 0.044715f), vf_set(minus_2_sqrt_2_over_pi)));
+    const vf e = vf_exp(t);
+    *s = vf_div(vf_set(1), vf_add(vf_set(1), e));
+    const vf minus_twice_slope = vf_fma(square, vf_set(minus_2_sqrt_2_over_pi * 3 * 0.044715f), vf_set(minus_2_sqrt_2_over_pi));
+    return vf_sub(*s, vf_mul(vf_mul(vf_mul(x, minus_twice_slope), vf_mul(e, *s)), *s));
 }
 
 #endif
