@@ -16,9 +16,9 @@ static uint8_t *edge_pixels(size_t n)
 /* Weights of one output whose sizes sum to less than 2^23; the ends of the range among the results. */
 static void random_weights_of(size_t taps, int16_t *high, int16_t *low)
 {
-    const int32_t most = taps ? (1 << 23) / (int32_t)taps : 0;
+    const int32_t most = taps ? (1 << 23) / (int32_t)taps : 0, least = taps < 20 ? -most / 4 * 3 : -most;
     for (size_t t = 0; t < taps; t++) {
-        const int32_t weight = (int32_t)(random_bits() % (2 * (uint32_t)most + 1)) - most + (taps < 20 ? most / 4 : 0);
+        const int32_t weight = (int32_t)(random_bits() % (uint32_t)(most - least)) + least;
         high[t] = (int16_t)(weight >> 8);
         low[t] = (int16_t)(weight & 255);
     }
