@@ -85,6 +85,9 @@ typedef void pl_pack_i8_fn(size_t rows, size_t k, const void *w, size_t row_byte
 /* bf16 tiles of a matrix that lies [k][columns] in floats (values in attention), columns <= 16. */
 typedef void pl_pack_columns_bf16_fn(size_t columns, size_t k, const float *b, size_t row_stride, uint16_t *tiles);
 
+/* y [columns, rows] = the transpose of x [rows, columns] in bf16, and zeros up to whole blocks of PL_TILE_BF16 of rows; strides in values. */
+typedef void pl_transpose_bf16_fn(size_t rows, size_t columns, const float *x, size_t x_stride, uint16_t *y, size_t y_stride);
+
 /* Memory that the caller will read next: `runs` runs of `bytes`, `stride` bytes apart. A product may ask the second cache for it on its way. */
 typedef struct pl_ahead {
     const void *at;
@@ -280,6 +283,7 @@ typedef void pl_resample_down_fn(size_t n, size_t taps, const int16_t *high, con
     X(pl_to_i8_fn, to_i8)                         \
     X(pl_to_planes_fn, to_planes)                 \
     X(pl_pack_columns_bf16_fn, pack_columns_bf16) \
+    X(pl_transpose_bf16_fn, transpose_bf16)       \
     X(pl_gemm_bf16_fn, gemm_bf16)                 \
     X(pl_peak_fn, peak_bf16)                      \
     X(pl_peak_fn, peak_i8)                        \

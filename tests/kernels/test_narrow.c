@@ -231,6 +231,25 @@ void check_pack_columns_bf16(const pl_kernels *k)
     }
 }
 
+void check_transpose_bf16(const pl_kernels *k)
+{
+    enum { MOST = 70, GAP = 0x1234 };
+    for (size_t rows = 0; rows <= MOST; rows++) {
+        const size_t columns = 1 + rows * 7 % 41, x_stride = columns + rows % 3, filled = pl_round_up(rows, PL_TILE_BF16), y_stride = filled + rows % 2;
+        const size_t size = (columns - 1) * y_stride + filled;
+        const float *const x = edge_floats(rows > 0 ? (rows - 1) * x_stride + columns : 0);
+        uint16_t *const y = edge_halves(size);
+        for (size_t i = 0; i < size; i++)
+            y[i] = GAP;
+        k->transpose_bf16(rows, columns, x, x_stride, y, y_stride);
+        for (size_t i = 0; i < size; i++) {
+            const size_t c = i / y_stride, r = i % y_stride;
+            assert_int_equal(y[i], r < rows ? pl_f32_to_bf16(x[r * x_stride + c]) : r < filled ? 0 : GAP);
+        }
+        edge_free_all();
+    }
+}
+
 /* Operands of a product: a [m, k] and columns of tiles, filled up as the contract says. */
 static void fill_bf16(size_t rows, size_t k, size_t filled, uint16_t *a)
 {

@@ -191,6 +191,13 @@ void pl_pack_columns_bf16_ref(size_t columns, size_t k, const float *b, size_t r
             tiles[i / 2 * 2 * PL_TILE_ROWS + 2 * j + i % 2] = i < k && j < columns ? pl_f32_to_bf16(b[i * row_stride + j]) : 0;
 }
 
+void pl_transpose_bf16_ref(size_t rows, size_t columns, const float *x, size_t x_stride, uint16_t *y, size_t y_stride)
+{
+    for (size_t c = 0; c < columns; c++)
+        for (size_t r = 0; r < pl_round_up(rows, PL_TILE_BF16); r++)
+            y[c * y_stride + r] = r < rows ? pl_f32_to_bf16(x[r * x_stride + c]) : 0;
+}
+
 void pl_gemm_bf16_ref(size_t m, size_t n, size_t k, const uint16_t *a, size_t a_stride, const uint16_t *tiles, size_t tile_stride, float *c, size_t c_stride, bool accumulate, const pl_ahead *ahead)
 {
     (void)ahead;

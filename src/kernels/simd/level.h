@@ -69,6 +69,7 @@ static inline void fill_simd(pl_kernels *k)
     PL_TILED_LIST(PL_SIMD_TILED_ENTRY)
     k->pack_bf16[PL_BF16] = PL_SIMD(pack_bf16_pairs);
     k->pack_columns_bf16 = PL_SIMD(pack_columns_bf16);
+    k->transpose_bf16 = PL_SIMD(transpose_bf16);
 }
 
 #endif

@@ -305,6 +305,40 @@ static void PL_SIMD(pack_columns_bf16)(size_t columns, size_t k, const float *b,
     }
 }
 
+/* Pairs of rows are lines as above; VF of them turned are a line of rows of each column. */
+ALWAYS_INLINE void turn_pairs(bool whole, size_t rows, size_t columns, const float *x, size_t x_stride, uint16_t *y, size_t y_stride)
+{
+    vf square[VF];
+    UNROLL
+    for (size_t i = 0; i < VF; i++) {
+        const size_t even = 2 * i, odd = even + 1;
+        if (whole)
+            square[i] = join_pair(vf_load(x + even * x_stride), vf_load(x + odd * x_stride), false);
+        else
+            square[i] = join_pair(even < rows ? take(x + even * x_stride, columns, 0) : vf_zero(), odd < rows ? take(x + odd * x_stride, columns, 0) : vf_zero(), false);
+    }
+    vf_transpose(square);
+    UNROLL
+    for (size_t c = 0; c < VF; c++)
+        if (whole || c < columns)
+            vf_store_bytes((unsigned char *)(y + c * y_stride), square[c]);
+}
+
+static void PL_SIMD(transpose_bf16)(size_t rows, size_t columns, const float *x, size_t x_stride, uint16_t *y, size_t y_stride)
+{
+    for (size_t r = 0; r < pl_round_up(rows, PL_TILE_BF16); r += 2 * VF) {
+        const size_t below = rows > r ? rows - r : 0;
+        for (size_t c = 0; c < columns; c += VF) {
+            const float *const from = x + pl_min(r, rows) * x_stride + c;
+            uint16_t *const to = y + c * y_stride + r;
+            if (below >= 2 * VF && columns - c >= VF)
+                turn_pairs(true, 2 * VF, VF, from, x_stride, to, y_stride);
+            else
+                turn_pairs(false, below, columns - c, from, x_stride, to, y_stride);
+        }
+    }
+}
+
 #define PACK_ROWS(name, values, bytes, ...)                                                                                               \
     static inline row_source row_source_##name(size_t rows, size_t k, const void *w, size_t row_bytes)                                    \
     {                                                                                                                                     \

@@ -206,11 +206,10 @@ void pl_product_backward_input(pl_context *ctx, const pl_tensor *weight, pl_rows
 
 enum {
     OUT_BLOCK = 288,    /* rows and columns of dw of a task, most and least */
-    IN_BLOCK = 512,
+    IN_BLOCK = 2048,
     LEAST_BLOCK = 64,
     TASKS_A_THREAD = 4,
     TURN_ROWS = 64,     /* rows that are turned and packed at a time: their pages fit the first TLB */
-    TURN_COLUMNS = 16,
     SLICE_BF16 = 512    /* rows of dy and x at a time */
 };
 
@@ -234,17 +233,10 @@ static void turn(const weight_job *job, size_t t, size_t rows, size_t first, siz
     for (size_t at = 0; at < rows; at += TURN_ROWS) {
         const size_t some = pl_min(TURN_ROWS, rows - at);
         const float *const from = job->dy.data + (t + at) * out + first;
-        if (!job->bf16) {
+        if (job->bf16)
+            kernels->transpose_bf16(some, outs, from, out, (uint16_t *)turned + at, job->stride);
+        else
             kernels->transpose(some, outs, from, out, (float *)turned + at, job->stride);
-            continue;
-        }
-        for (size_t o = 0; o < outs; o += TURN_COLUMNS) {
-            float square[TURN_COLUMNS * TURN_ROWS];
-            const size_t columns = pl_min(TURN_COLUMNS, outs - o);
-            kernels->transpose(some, columns, from + o, out, square, TURN_ROWS);
-            for (size_t c = 0; c < columns; c++)
-                kernels->to_bf16(some, square + c * TURN_ROWS, (uint16_t *)turned + (o + c) * job->stride + at);
-        }
     }
 }
 
