@@ -12,6 +12,7 @@ typedef enum pl_save_layout { PL_LAYOUT_KEEP, PL_LAYOUT_ROWS, PL_LAYOUT_TILES } 
 typedef struct pl_save_options {
     pl_container container; /* what to write */
     pl_dtype vision, language, embedding, head; /* types of matrices; PL_DTYPE_COUNT: as they are, as far as the format has it */
+    bool as_source;         /* "as they are" is as the checkpoint has them, whatever the model has in their place (f32 that was trained) */
     pl_save_layout layout;  /* of the quantised and bf16 matrices of a GGUF */
     bool force;             /* replace what is there */
     bool own_tokenizer;     /* the tokenizer was named: the source's files of one are not taken over */
@@ -29,7 +30,7 @@ typedef struct pl_save_report {
 } pl_save_report;
 
 /*
- * Saves a model that was opened with `outline` as a file or folder `path`: all
+ * Saves a model, best one that was opened with `outline`, as a file or folder `path`: all
  * of it, or nothing. Adapters are merged: W + scale * B A in f32, then rounded.
  * From folder to folder, tokenizer and configuration files are taken over.
  */

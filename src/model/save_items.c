@@ -61,15 +61,21 @@ static void find_values(pl_item *item, const pl_paligemma *model)
     item->mapped = false;
 }
 
+/* The type of a weight that is to be left as it is. */
+static pl_dtype kept_type(const pl_saving *saving, const pl_item *item)
+{
+    return saving->options->as_source ? item->source : item->from.dtype;
+}
+
 /* The type of a norm, bias or the positions; F32 in a GGUF, as ggml's tools want it. */
 static pl_dtype plain_type(const pl_saving *saving, const pl_item *item)
 {
-    const pl_dtype wish = wish_of(saving->options, item->weight);
+    const pl_dtype wish = wish_of(saving->options, item->weight), kept = kept_type(saving, item);
     if (saving->options->container == PL_CONTAINER_GGUF)
         return PL_F32;
     if (is_float_type(wish))
         return wish;
-    return saving->plain != PL_DTYPE_COUNT ? saving->plain : item->from.dtype == PL_BF16 || item->from.dtype == PL_F16 ? item->from.dtype : PL_F32;
+    return saving->plain != PL_DTYPE_COUNT ? saving->plain : kept == PL_BF16 || kept == PL_F16 ? kept : PL_F32;
 }
 
 static pali_status refuse(const pl_item *item, const char *found, const char *expected, pali_error *err)
@@ -93,7 +99,7 @@ static pali_status matrix_type(const pl_saving *saving, const pl_item *item, pl_
     const pl_dtype wish = wish_of(options, item->weight);
     const bool gguf = options->container == PL_CONTAINER_GGUF;
     char found[64];
-    *type = wish == PL_DTYPE_COUNT ? item->from.dtype : pl_weight_type(item->weight, &saving->model->config, wish);
+    *type = wish == PL_DTYPE_COUNT ? kept_type(saving, item) : pl_weight_type(item->weight, &saving->model->config, wish);
     if (!gguf && wish == PL_DTYPE_COUNT) {
         *type = pl_dtype_untiled(*type);
         *type = is_float_type(*type) ? *type : PL_F32; /* exact */
@@ -121,6 +127,7 @@ static void add_item(pl_saving *saving, const pl_weight *weight, size_t layer, c
     pl_item *item = &saving->items[saving->count++];
     const pl_config *config = &saving->model->config;
     *item = (pl_item){.weight = weight, .layer = layer, .order = *source, .from = pl_source_tensor(source, weight), .mapped = !source->named->copied};
+    item->source = item->from.dtype;
     find_values(item, saving->model);
     const bool language = weight->part == PL_PART_TEXT || weight->part == PL_PART_TEXT_LAYER;
     if (weight->target == PL_TARGET_VECTOR && language)
@@ -176,10 +183,11 @@ static pali_status find_plain(pl_saving *saving, pali_error *err)
     for (size_t i = 0; i < saving->count; i++) {
         if (!pl_is_plain(saving->items[i].weight))
             continue;
-        if (!first && saving->plain != saving->items[i].from.dtype)
+        const pl_dtype kept = kept_type(saving, &saving->items[i]);
+        if (!first && saving->plain != kept)
             saving->plain = PL_DTYPE_COUNT;
         else if (first)
-            saving->plain = saving->items[i].from.dtype;
+            saving->plain = kept;
         first = first && saving->plain == PL_DTYPE_COUNT;
     }
     if (!is_float_type(saving->plain))

@@ -15,6 +15,7 @@ typedef struct pl_item {
     size_t layer;
     pl_source order;  /* how `from` lies; with form AS_IS its rows are ours */
     pl_tensor from;   /* [rows, columns], a vector as one row; borrowed */
+    pl_dtype source;  /* the type it has in the checkpoint */
     bool mapped;      /* from lies in a mapped file */
     const pl_low_rank *adapters;
     float offset;     /* to add: norms are saved as released */

@@ -24,11 +24,14 @@ typedef struct pl_run_folder {
 } pl_run_folder;
 
 /*
- * Makes the folder where it is missing (not its parents), takes its lock and
- * removes what killed runs left half made. PALI_FAILED where another run holds
- * it or it cannot be written.
+ * Makes the folder where it is missing, takes its lock and removes what killed
+ * runs left half made. PALI_FAILED where another run holds it or it cannot be
+ * written.
  */
 pali_status pl_run_folder_open(pl_run_folder *folder, const char *path, pali_error *err);
+
+/* Removes all snapshots and the links to them, for a run that begins anew. */
+pali_status pl_run_folder_clear(pl_run_folder *folder, pali_error *err);
 void pl_run_folder_close(pl_run_folder *folder); /* also one that is all zero but for lock -1 */
 
 /* What is put into a snapshot. */
@@ -53,8 +56,9 @@ typedef struct pl_snapshot_report {
 
 /*
  * Saves. On failure (a full disk, an interruption) nothing of it stays, and
- * what was there before is as it was; a failure to remove older ones is none.
- * `report` may be NULL.
+ * what was there before is as it was; a failure to remove others is none.
+ * Snapshots of later steps are removed, too: they are of a run that was gone
+ * back from. `report` may be NULL.
  */
 pali_status pl_snapshot_save(pl_run_folder *folder, const pl_snapshot *snapshot, pl_snapshot_report *report, pali_error *err);
 

@@ -10,7 +10,7 @@
 typedef struct pl_state_tensor {
     const char *name;     /* unique in the list: "master/text.layers.0.self_attn.q_proj.weight"; borrowed */
     float *values;        /* [rows, columns] f32, borrowed; written by reading */
-    size_t rows, columns; /* a vector: columns 0 */
+    size_t rows, columns; /* a vector: columns 1 or 0 */
 } pl_state_tensor;
 
 /* Writes the file, whole or not at all, and brings it to the disk; its size and CRC-32C are stored. */
