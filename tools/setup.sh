@@ -62,6 +62,7 @@ look() {
     library libwebp libwebp-dev webp libwebp-devel libwebp libwebp-dev
     library zlib zlib1g-dev zlib zlib-devel zlib zlib-dev
     library jansson libjansson-dev jansson jansson-devel jansson jansson-dev
+    library yaml-0.1 libyaml-dev libyaml libyaml-devel libyaml yaml-dev
     header gif_lib.h libgif-dev giflib giflib-devel giflib giflib-dev
     [ "$purpose" = test ] || return 0
     library cmocka libcmocka-dev cmocka libcmocka-devel cmocka cmocka-dev

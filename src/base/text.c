@@ -108,6 +108,29 @@ uint64_t pl_hash(const void *bytes, size_t length)
     return hash;
 }
 
+size_t pl_edit_distance(const char *a, const char *b)
+{
+    enum { MOST = 32 };
+    const size_t rows = strlen(a), columns = strlen(b);
+    if (rows > MOST || columns > MOST)
+        return rows + columns;
+    size_t table[MOST + 1][MOST + 1];
+    for (size_t i = 0; i <= rows; i++)
+        for (size_t j = 0; j <= columns; j++) {
+            if (i == 0 || j == 0) {
+                table[i][j] = i + j;
+                continue;
+            }
+            size_t best = table[i - 1][j - 1] + (a[i - 1] != b[j - 1]);
+            best = pl_min(best, table[i - 1][j] + 1);
+            best = pl_min(best, table[i][j - 1] + 1);
+            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
+                best = pl_min(best, table[i - 2][j - 2] + 1);
+            table[i][j] = best;
+        }
+    return table[rows][columns];
+}
+
 bool pl_starts_with(const char *text, const char *prefix)
 {
     return strncmp(text, prefix, strlen(prefix)) == 0;

@@ -37,6 +37,9 @@ __attribute__((format(printf, 3, 4))) pali_status pl_buffer_printf(pl_buffer *bu
 /* FNV-1a over bytes; stable across platforms, not for adversaries. */
 uint64_t pl_hash(const void *bytes, size_t length);
 
+/* How many single-character changes lead from a to b (neighbours swapped: one); for texts over 32 bytes the sum of their lengths. */
+size_t pl_edit_distance(const char *a, const char *b);
+
 bool pl_starts_with(const char *text, const char *prefix);
 bool pl_ends_with(const char *text, const char *suffix);
 

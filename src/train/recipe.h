@@ -47,16 +47,16 @@ typedef struct pl_recipe_words {
 #define PL_RECIPE_TABLE   char *
 
 /* Rows to learn from: X(kind, field, default, limit, help). */
-#define PL_SOURCE_KEYS(X)                                                                              \
-    X(PATH, path, "", "", "JSONL file of rows {image, prefix, suffix}")                                \
-    X(PATH, images, "", "", "the folder that pictures are looked for in (that of the file)")           \
-    X(NUMBER, weight, "0", "0..", "share of a mixture (0: by its number of rows)")                     \
-    X(TEXT, prefix, "", "", "prompt of each row, with {fields} of it (its \"prefix\")")                \
-    X(TEXT, suffix, "", "", "answer of each row, with {fields} of it (its \"suffix\")")                \
-    X(CHOICE, alternatives, "cycle", "cycle|draw", "of several answers: each before any again, or any") \
-    X(COUNT, skip, "0", "0..", "leave out so many rows at the beginning")                              \
-    X(COUNT, take, "0", "0..", "then take so many rows (0: all)")                                      \
-    X(COUNT, repeat, "1", "1..1000000", "visits of each row in an epoch")
+#define PL_SOURCE_KEYS(X)                                                                                          \
+    X(PATH, path, "", "", "JSONL file of rows {image, prefix, suffix}, or a folder with annotations.jsonl")       \
+    X(PATH, images, "", "", "the folder that pictures are relative to (that of the file)")                         \
+    X(NUMBER, weight, "0", "0..", "share of a mixture; of all sources, or of none (0)")                            \
+    X(TEXT, prefix, "", "", "prompt of each row, with {fields} of it (its \"prefix\")")                            \
+    X(TEXT, suffix, "", "", "answer of each row, with {fields} of it (its \"suffix\")")                            \
+    X(COUNT, skip, "0", "0..", "rows left out at the beginning")                                                   \
+    X(COUNT, limit, "0", "0..", "rows taken after these at most (0: all)")                                         \
+    X(COUNT, repeat, "1", "1..1000000", "visits of each row in an epoch")                                          \
+    X(CHOICE, choice, "no_replacement", "no_replacement|uniform|first", "which of several answers a visit takes")
 
 /* Parameters that are moved in another way: X(kind, field, default, limit, help). Numbers not given are NaN: as the recipe's. */
 #define PL_GROUP_KEYS(X)                                                                  \
@@ -102,7 +102,7 @@ typedef struct pl_recipe_groups {
     X(CHOICE, precision, "precision", "auto", "auto|f32|bf16", FIXED, "what products take; auto: f32 for weights in f32")     \
     Title("What is learned")                                                                                                  \
     X(CHOICE, objective, "objective", "prefix_lm", "prefix_lm|language|contrastive", FIXED, "answers to prompts; plain text; SigLIP's loss") \
-    X(WORDS, train, "train", "", "", FIXED, "all, vision, projector, language, attention, mlp, norms, embeddings, or regular expressions") \
+    X(WORDS, train, "train", "", "", FIXED, "all, vision, projector, language, attention, mlp, norms, embeddings, language.mlp, or regular expressions (all; with adapters: only these)") \
     X(WORDS, freeze, "freeze", "", "", FIXED, "parts that stay as they are, likewise")                                        \
     X(COUNT, lora_rank, "lora.rank", "0", "0..4096", FIXED, "rank of adapters (0: none)")                                     \
     X(NUMBER, lora_alpha, "lora.alpha", "0", "0..1e6", FIXED, "their scale times the rank (0: the rank)")                     \
@@ -120,10 +120,11 @@ typedef struct pl_recipe_groups {
     X(CHOICE, optimizer, "optimizer", "adam", "adam|adamw|sgd|muon", FIXED, "adam: the reference's, its decay not times lr; adamw, sgd: PyTorch's") \
     X(NUMBER, lr, "lr", "1e-5", "0..1000", FIXED, "learning rate")                                                            \
     X(NUMBER, weight_decay, "weight_decay", "0", "0..1000", FIXED, "weight decay")                                            \
+    X(CHOICE, decay, "decay", "", "kernels|matrices|all", FIXED, "what it is for: vision tower and projector (adam), all but norms and biases, or all") \
     X(NUMBER, beta1, "beta1", "0.9", "0..0.999999", FIXED, "decay of the mean of gradients")                                  \
     X(NUMBER, beta2, "beta2", "0.999", "0..0.9999999", FIXED, "decay of the mean of their squares")                           \
     X(NUMBER, eps, "eps", "1e-8", "0..1", FIXED, "added to the root")                                                         \
-    X(NUMBER, momentum, "momentum", "0", "0..0.999999", FIXED, "of sgd")                                                      \
+    X(NUMBER, momentum, "momentum", "", "0..0.999999", FIXED, "of sgd (0) and muon (0.95)")                                   \
     X(NUMBER, clip, "clip", "1", "0..", FIXED, "most that the norm of all gradients may be (0: no limit)")                    \
     X(GROUPS, groups, "groups", "", "", FIXED, "parts with a rate, decay or warm-up of their own; the first that matches counts") \
     X(CHOICE, schedule, "schedule", "cosine", "cosine|rsqrt|linear|constant", FIXED, "how the rate falls after warm-up")      \
@@ -141,6 +142,7 @@ typedef struct pl_recipe_groups {
     X(TEXT, suffix, "suffix", "", "", FIXED, "of sources that do not say")                                                    \
     X(COUNT, text_length, "text_length", "128", "2..32768", FIXED, "tokens of text in an example; the rest is cut off")       \
     X(FLAG, shuffle, "shuffle", "true", "", FIXED, "a new order in each epoch")                                               \
+    X(CHOICE, pictures, "pictures", "", "needed|optional|none", FIXED, "whether rows show pictures (needed; for language: none)") \
     X(CHOICE, on_bad_row, "on_bad_row", "stop", "stop|skip", FIXED, "a row that cannot be used")                              \
     X(COUNT, workers, "workers", "0", "0..256", FREE, "threads that decode pictures ahead (0: by the processor)")             \
     X(FLAG, cache_features, "cache_features", "true", "", FREE, "keep image tokens on disk while the vision tower is frozen") \
