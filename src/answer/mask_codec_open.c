@@ -62,25 +62,25 @@ static pali_status find(const reading *r, const char *name, const char *part, co
     return PALI_OK;
 }
 
-/* The values in f32; turned from [rows, columns] to [columns, rows] on demand. */
-static pali_status copy(reading *r, const pl_tensor *tensor, const char *name, bool turned, float **values, pali_error *err)
+/* The values in f32 of [outer, inner, taps], turned to [outer, taps, inner], or to [taps, inner, outer] if it is transposed; taps 1, and not transposed: as they lie. */
+static pali_status copy(reading *r, const pl_tensor *tensor, const char *name, size_t taps, bool transposed, float **values, pali_error *err)
 {
     size_t count = 0;
     pl_tensor_count(tensor, &count);
     float *to = *values = take(r, count);
     if (!to)
         return PALI_OK;
-    const size_t rows = tensor->shape[0], columns = count / rows;
-    float *room = turned ? pl_new_raw(count, sizeof *room, name, err) : to;
+    const size_t outer = tensor->shape[0], inner = count / outer / taps;
+    float *room = pl_new_raw(count, sizeof *room, name, err);
     if (!room)
         return PALI_MEMORY;
     r->kernels->unpack[tensor->dtype](count, tensor->data, room);
     const bool finite = r->kernels->all_finite(count, room);
-    for (size_t i = 0; turned && i < rows; i++)
-        for (size_t j = 0; j < columns; j++)
-            to[j * rows + i] = room[i * columns + j];
-    if (turned)
-        free(room);
+    for (size_t o = 0; o < outer; o++)
+        for (size_t i = 0; i < inner; i++)
+            for (size_t k = 0; k < taps; k++)
+                to[transposed ? (k * inner + i) * outer + o : (o * taps + k) * inner + i] = room[(o * inner + i) * taps + k];
+    free(room);
     return finite ? PALI_OK : pl_fail(err, PALI_MODEL, "%s: array %s: found values that are not finite, expected finite ones", r->codec->path, name);
 }
 
@@ -96,13 +96,13 @@ static pali_status read_layer(reading *r, size_t index, size_t *channels, size_t
     const size_t expected[4] = {layer->transposed ? *channels : wanted, layer->transposed ? wanted : *channels, k, k};
     pali_status status = find(r, layer->name, ".weight", expected, 4, &weight, name, err);
     if (status == PALI_OK)
-        status = copy(r, weight, name, layer->transposed, &values, err);
+        status = copy(r, weight, name, k * k, layer->transposed, &values, err);
     if (status != PALI_OK)
         return status;
     const size_t in = *channels, out = weight->shape[layer->transposed ? 1 : 0];
     status = find(r, layer->name, ".bias", &out, 1, &bias, name, err);
     if (status == PALI_OK)
-        status = copy(r, bias, name, false, &offsets, err);
+        status = copy(r, bias, name, 1, false, &offsets, err);
     const pl_tensor matrix = {.dtype = PL_F32, .rank = 2, .shape = {layer->transposed ? out * k * k : out, layer->transposed ? in : in * k * k}, .data = values};
     *c = (pl_convolution){.map = {.weight = matrix, .bias = offsets}, .kernel = k, .stride = layer->stride, .padding = layer->padding};
     *channels = out;
@@ -132,7 +132,7 @@ static pali_status read_codebook(reading *r, pali_error *err)
     const size_t any[2] = {PL_SEGMENT_CODES, 0};
     pali_status status = find(r, CODEBOOK, "", any, 2, &codes, name, err);
     if (status == PALI_OK)
-        status = copy(r, codes, name, false, &values, err);
+        status = copy(r, codes, name, 1, false, &values, err);
     if (status != PALI_OK)
         return status;
     codec->width = codes->shape[1];

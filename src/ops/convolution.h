@@ -16,9 +16,9 @@ typedef struct pl_grid {
 } pl_grid;
 
 /*
- * A square kernel. The weight of a convolution is [out, in * kernel * kernel], as PyTorch's [out, in, kernel, kernel]
- * lies; that of a transposed one [out * kernel * kernel, in]: PyTorch's [in, out, kernel, kernel], turned. The bias is
- * [out] or NULL. Both are the linear map's; products take their activations as the context says.
+ * A square kernel. The weight of a convolution is [out, kernel * kernel * in]: PyTorch's [out, in, kernel, kernel] with
+ * channels last; that of a transposed one [kernel * kernel * out, in]: PyTorch's [in, out, kernel, kernel], channels first.
+ * The bias is [out] or NULL. There are no adapters. Products take their activations as the context says.
  */
 typedef struct pl_convolution {
     pl_linear map;

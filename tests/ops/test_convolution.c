@@ -89,22 +89,20 @@ static pl_grid pass(pl_context *ctx, const golden *g, const float *input)
 /* The weight as the op wants it. */
 static float *weight_of(golden *g)
 {
-    const size_t taps = g->c.kernel * g->c.kernel;
-    float *w = hashed(g->in * g->out * taps, 2);
-    g->c.map.weight = (pl_tensor){.dtype = PL_F32, .rank = 2, .shape = {g->out, g->in * taps}};
-    if (g->transposed) {
-        float *turned = malloc(g->in * g->out * taps * sizeof *turned);
-        assert_non_null(turned);
-        for (size_t i = 0; i < g->in; i++)
-            for (size_t o = 0; o < g->out * taps; o++)
-                turned[o * g->in + i] = w[i * g->out * taps + o];
-        free(w);
-        w = turned;
-        g->c.map.weight.shape[0] = g->out * taps;
-        g->c.map.weight.shape[1] = g->in;
-    }
-    g->c.map.weight.data = w;
-    return w;
+    const size_t taps = g->c.kernel * g->c.kernel, in = g->in, out = g->out;
+    float *w = hashed(in * out * taps, 2), *turned = malloc(in * out * taps * sizeof *turned);
+    assert_non_null(turned);
+    for (size_t o = 0; o < out; o++)
+        for (size_t i = 0; i < in; i++)
+            for (size_t k = 0; k < taps; k++) {
+                if (g->transposed)
+                    turned[(k * out + o) * in + i] = w[(i * out + o) * taps + k];
+                else
+                    turned[(o * taps + k) * in + i] = w[(o * in + i) * taps + k];
+            }
+    free(w);
+    g->c.map.weight = (pl_tensor){.dtype = PL_F32, .rank = 2, .shape = {g->transposed ? out * taps : out, g->transposed ? in : in * taps}, .data = turned};
+    return turned;
 }
 
 static void compare(const golden *g, const float *nchw, const char *level)
