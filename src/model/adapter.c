@@ -6,13 +6,13 @@
 #include "model/paligemma.h"
 
 #include "base/file.h"
+#include "base/pattern.h"
 #include "base/text.h"
 #include "formats/safetensors.h"
 #include "model/find.h"
 
 #include <jansson.h>
 #include <math.h>
-#include <regex.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -73,27 +73,12 @@ static pali_status read_config(adapter *a, pali_error *err)
     return PALI_OK;
 }
 
-/*
- * Does a key of alpha_pattern name this module? A suffix or a regular
- * expression, as PEFT has it. Counted repetitions are refused: nested, they
- * take all memory there is.
- */
+/* Does a key of alpha_pattern name this module? A suffix or a regular expression, as PEFT has it. */
 static pali_status pattern_names(const adapter *a, const char *key, const char *module, bool *names, pali_error *err)
 {
-    char expression[512], found[80];
-    size_t used = (size_t)snprintf(expression, sizeof expression, "^(.*\\.)?(");
-    for (const char *c = key; *c && used < sizeof expression - 16; c++) {
-        if (c[0] == '\\' && c[1] == 'd') { /* Python's digit class */
-            memcpy(expression + used, "[0-9]", 5);
-            used += 5;
-            c++;
-        } else {
-            expression[used++] = *c;
-        }
-    }
-    memcpy(expression + used, ")$", 3);
+    char found[80];
     regex_t compiled;
-    if (strchr(key, '{') || used >= sizeof expression - 16 || regcomp(&compiled, expression, REG_EXTENDED | REG_NOSUB) != 0)
+    if (!pl_pattern_compile(&compiled, key, true))
         return pl_fail(err, PALI_MODEL, "%s: field alpha_pattern: found the key %s, expected a module's name or a simple pattern", pl_json_path(a->config),
                        pl_printable(key, strlen(key), found));
     *names = regexec(&compiled, module, 0, NULL, 0) == 0;
@@ -150,16 +135,29 @@ static pl_linear *linear_named(adapter *a, const char *module)
     return weight && weight->target == PL_TARGET_LINEAR ? pl_weight_target(a->model, weight, layer) : NULL;
 }
 
-/* A tensor of the adapter as an own block of f32. */
-static const float *as_floats(adapter *a, const pl_named_tensor *named, pali_error *err)
+pl_low_rank *pl_paligemma_attach(pl_paligemma *model, pl_linear *linear, size_t rank, float scale, pali_error *err)
+{
+    const size_t out = linear->weight.shape[0], in = linear->weight.shape[1];
+    size_t a_bytes, b_bytes;
+    if (!pl_mul(rank * sizeof(float), in, &a_bytes) || !pl_mul(rank * sizeof(float), out, &b_bytes)) {
+        pl_fail_memory(err, "adapter", SIZE_MAX);
+        return NULL;
+    }
+    pl_low_rank *change = pl_paligemma_block(model, sizeof *change, "adapter", err);
+    const float *a = change ? pl_paligemma_block(model, a_bytes, "adapter", err) : NULL, *b = a ? pl_paligemma_block(model, b_bytes, "adapter", err) : NULL;
+    if (!b)
+        return NULL;
+    *change = (pl_low_rank){.a = a, .b = b, .rank = rank, .scale = scale, .next = linear->adapters};
+    linear->adapters = change;
+    return change;
+}
+
+/* The values of a tensor as f32 into one matrix of an adapter. */
+static void unpack(const pl_kernels *kernels, const pl_tensor *tensor, const float *values)
 {
     size_t count = 0;
-    pl_tensor_count(&named->tensor, &count);
-    const pl_kernels *kernels = pl_kernels_get(NULL, err);
-    float *values = kernels ? pl_paligemma_block(a->model, count * sizeof(float), named->name, err) : NULL;
-    if (values)
-        kernels->unpack[named->tensor.dtype](count, named->tensor.data, values);
-    return values;
+    pl_tensor_count(tensor, &count);
+    kernels->unpack[tensor->dtype](count, tensor->data, (float *)(uintptr_t)values);
 }
 
 static pali_status check_usable(const pl_named_tensor *named, pali_error *err)
@@ -200,13 +198,13 @@ static pali_status add_pair(adapter *a, const char *module, const pl_named_tenso
     status = alpha_of(a, module, &alpha, err);
     if (status != PALI_OK)
         return status;
-    pl_low_rank *change = pl_paligemma_block(a->model, sizeof *change, "adapter", err);
-    const float *a_values = change ? as_floats(a, down, err) : NULL, *b_values = a_values ? as_floats(a, up, err) : NULL;
-    if (!b_values)
+    const pl_kernels *kernels = pl_kernels_get(NULL, err);
+    const float scale = a->factor * (float)(alpha / (a->rank_stabilised ? sqrt((double)rank) : (double)rank));
+    const pl_low_rank *change = kernels ? pl_paligemma_attach(a->model, linear, rank, scale, err) : NULL;
+    if (!change)
         return pl_status_of(err, PALI_MEMORY);
-    *change = (pl_low_rank){.a = a_values, .b = b_values, .rank = rank, .next = linear->adapters,
-                            .scale = a->factor * (float)(alpha / (a->rank_stabilised ? sqrt((double)rank) : (double)rank))};
-    linear->adapters = change;
+    unpack(kernels, &down->tensor, change->a);
+    unpack(kernels, &up->tensor, change->b);
     a->used += 2;
     return PALI_OK;
 }

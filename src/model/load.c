@@ -28,6 +28,30 @@ void *pl_paligemma_block(pl_paligemma *model, size_t bytes, const char *what, pa
     return block;
 }
 
+/* The block's index, or block_count. A model without a checkpoint has all its weights in one block. */
+static size_t find_block(const pl_paligemma *model, const void *data)
+{
+    size_t i = model->checkpoint ? 0 : model->block_count;
+    while (i < model->block_count && model->blocks[i] != data)
+        i++;
+    return i;
+}
+
+bool pl_paligemma_owns(const pl_paligemma *model, const void *data)
+{
+    return find_block(model, data) < model->block_count;
+}
+
+void pl_paligemma_drop(pl_paligemma *model, const void *data, size_t bytes)
+{
+    const size_t i = find_block(model, data);
+    if (i == model->block_count)
+        return;
+    free(model->blocks[i]);
+    model->blocks[i] = model->blocks[--model->block_count];
+    model->copied_bytes -= pl_min(bytes, model->copied_bytes);
+}
+
 /* The type that a wish for one leads to: blocks are tiled where the processor multiplies their codes. */
 static pali_status parse_type(const char *text, const pl_kernels *kernels, pl_dtype *type, pali_error *err)
 {

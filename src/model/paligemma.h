@@ -55,6 +55,12 @@ void pl_paligemma_close(pl_paligemma *model);
 /* Memory that lives as long as the model; counted. */
 void *pl_paligemma_block(pl_paligemma *model, size_t bytes, const char *what, pali_error *err);
 
+/* Is this the beginning of such a block of an opened model? */
+bool pl_paligemma_owns(const pl_paligemma *model, const void *data);
+
+/* Frees such a block of so many bytes, which nothing points to any more; what is no block of an opened model is left alone. */
+void pl_paligemma_drop(pl_paligemma *model, const void *data, size_t bytes);
+
 /*
  * The path of the model that an adapter folder was made for, by its
  * base_model_name_or_path, in a new string; NULL in *base for any other path.
@@ -63,6 +69,12 @@ pali_status pl_adapter_base(const char *folder, char **base, pali_error *err);
 
 /* Applies one PEFT adapter: "FOLDER" or "FOLDER:scale" (adapter.c). */
 pali_status pl_paligemma_add_adapter(pl_paligemma *model, const char *spec, pali_error *err);
+
+/*
+ * Hangs a low-rank change on a weight, before those that it has: a and b are
+ * blocks of the model and not initialised. NULL on failure.
+ */
+pl_low_rank *pl_paligemma_attach(pl_paligemma *model, pl_linear *linear, size_t rank, float scale, pali_error *err);
 
 /* Where a weight goes: the struct of its part and layer, at the weight's offset. */
 void *pl_weight_target(pl_paligemma *model, const pl_weight *weight, size_t layer);
