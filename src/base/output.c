@@ -121,10 +121,10 @@ void pl_folder_sync(const char *path)
     close(fd);
 }
 
-pali_status pl_output_commit(pl_output *out, pali_error *err)
+static pali_status commit(pl_output *out, bool wait, pali_error *err)
 {
     pali_status status = flush(out, err);
-    if (status == PALI_OK && fsync(out->fd) != 0 && errno != EINVAL && errno != ENOTSUP)
+    if (status == PALI_OK && wait && fsync(out->fd) != 0 && errno != EINVAL && errno != ENOTSUP)
         status = fail(out, errno, err);
     const int fd = out->fd;
     out->fd = -1;
@@ -136,6 +136,16 @@ pali_status pl_output_commit(pl_output *out, pali_error *err)
         unlink(out->temporary);
     close_output(out);
     return status;
+}
+
+pali_status pl_output_commit(pl_output *out, pali_error *err)
+{
+    return commit(out, true, err);
+}
+
+pali_status pl_output_commit_soon(pl_output *out, pali_error *err)
+{
+    return commit(out, false, err);
 }
 
 void pl_output_abandon(pl_output *out)

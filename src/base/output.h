@@ -29,6 +29,9 @@ pali_status pl_output_rewrite(pl_output *out, uint64_t offset, const void *bytes
 /* Brings everything to the disk and gives the file its name; the output is closed, also on failure. */
 pali_status pl_output_commit(pl_output *out, pali_error *err);
 
+/* The same without waiting for the disk: where power is lost the file may be damaged. For what is checked when read, and can be made again. */
+pali_status pl_output_commit_soon(pl_output *out, pali_error *err);
+
 /* Removes the temporary file. Does nothing to an output that is closed or all zero. */
 void pl_output_abandon(pl_output *out);
 

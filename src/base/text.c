@@ -131,6 +131,29 @@ size_t pl_edit_distance(const char *a, const char *b)
     return table[rows][columns];
 }
 
+uint64_t pl_hash_block(const void *bytes, size_t length)
+{
+    enum { LANES = 4 };
+    static const uint64_t prime = 0x9e3779b97f4a7c15u;
+    uint64_t lanes[LANES] = {1, 2, 3, 4};
+    const unsigned char *at = bytes;
+    size_t left = length;
+    for (; left >= sizeof lanes; left -= sizeof lanes, at += sizeof lanes) {
+        uint64_t words[LANES];
+        memcpy(words, at, sizeof words);
+        for (size_t i = 0; i < LANES; i++) {
+            lanes[i] = (lanes[i] ^ words[i]) * prime;
+            lanes[i] ^= lanes[i] >> 29;
+        }
+    }
+    uint64_t hash = pl_hash(at, left) ^ length * prime;
+    for (size_t i = 0; i < LANES; i++) {
+        hash = (hash ^ lanes[i]) * prime;
+        hash ^= hash >> 32;
+    }
+    return hash;
+}
+
 bool pl_starts_with(const char *text, const char *prefix)
 {
     return strncmp(text, prefix, strlen(prefix)) == 0;

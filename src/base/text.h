@@ -40,6 +40,9 @@ uint64_t pl_hash(const void *bytes, size_t length);
 /* How many single-character changes lead from a to b (neighbours swapped: one); for texts over 32 bytes the sum of their lengths. */
 size_t pl_edit_distance(const char *a, const char *b);
 
+/* Another hash, of large blocks: four words at a time, some ten times faster. The same on machines of one byte order. */
+uint64_t pl_hash_block(const void *bytes, size_t length);
+
 bool pl_starts_with(const char *text, const char *prefix);
 bool pl_ends_with(const char *text, const char *suffix);
 

@@ -60,5 +60,7 @@ pali_status pl_jsonl_texts(const json_t *row, const char *field, const char ***t
 
 char *pl_jsonl_path(const char *folder, const char *name, pali_error *err)
 {
+    if (strcmp(name, "-") == 0 && !(folder && *folder)) /* a file's name here, not standard input */
+        return pl_strdup("./-", err);
     return folder && *folder && name[0] != '/' ? pl_path_join(folder, name, err) : pl_strdup(name, err);
 }

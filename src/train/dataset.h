@@ -16,7 +16,8 @@
 #include "text/tokenizer.h"
 
 struct pl_codec;
-struct pl_feature_cache;
+
+enum { PL_DATA_MOST_PICTURES = 256 }; /* of one row */
 
 /* Which of several suffixes a visit takes. */
 typedef enum pl_data_choice {
@@ -111,14 +112,14 @@ pali_status pl_dataset_check(const pl_dataset *dataset, const char *identity, pa
 typedef struct pl_data_survey {
     size_t rows, bad;        /* looked at, and of these not readable as JSON with the fields they need */
     size_t pictures_most;    /* of one row: over all rows */
-    size_t texts;            /* rows whose text was tokenized */
+    size_t texts;            /* that were tokenized: prompts with each of their answers */
     size_t ids_most;         /* of one example, after cutting */
     double ids_mean;
     size_t truncated;        /* of `texts` */
     uint64_t pictures;       /* named by all rows, the same one counted each time */
 } pl_data_survey;
 
-/* Parses all rows, tokenizes the first `texts` of the run's (0: none); opens no picture (an object's place counts as four tokens). */
+/* Parses all rows, tokenizes `texts` of them with all their answers, in the order of the run where that is not all (0: none); opens no picture (an object's place counts as four tokens). */
 pali_status pl_dataset_survey(const pl_dataset *dataset, size_t texts, pl_data_survey *survey, pali_error *err);
 
 #endif

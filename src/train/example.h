@@ -37,7 +37,10 @@ typedef struct pl_example {
  * "file:line: ..."), which can be passed over; anything else ends a run.
  * Free with pl_example_free (NULL allowed).
  */
-pl_example *pl_example_read(const pl_dataset *dataset, pl_place place, struct pl_feature_cache *cache, bool with_pixels, pali_error *err);
+pl_example *pl_example_read(const pl_dataset *dataset, pl_place place, pl_feature_cache *cache, bool with_pixels, pali_error *err);
 void pl_example_free(pl_example *example);
+
+/* Fills in ids, counts and what is cut off from example->prefix and suffix; for rows of the survey, and for tests. */
+pali_status pl_example_encode(const pl_data_options *options, pl_example *example, pali_error *err);
 
 #endif

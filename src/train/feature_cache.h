@@ -9,20 +9,23 @@
 #ifndef PL_TRAIN_FEATURE_CACHE_H
 #define PL_TRAIN_FEATURE_CACHE_H
 
-#include "base/memory.h"
+#include "vision/siglip.h"
 
 /* What is written; rows that come back are f32. */
 typedef enum pl_feature_type { PL_FEATURE_F32, PL_FEATURE_BF16 } pl_feature_type;
 
 typedef struct pl_feature_options {
     const char *folder;  /* made when it is not there; NULL: $XDG_CACHE_HOME/pali/features, else ~/.cache/pali/features */
-    uint64_t model;      /* hash of the encoder's weights and shape (pl_feature_model) */
-    const char *preprocess; /* how pictures were made floats: pl_preprocess_name, with the filter */
+    uint64_t model;      /* of the encoder's weights and shape: pl_feature_model */
+    const char *made;    /* what else decides the rows, as a text: preprocessing and filter, kernels, precision */
     size_t tokens, width;   /* of a picture's rows */
     pl_feature_type type;
 } pl_feature_options;
 
 typedef struct pl_feature_cache pl_feature_cache;
+
+/* A hash of everything that an image encoder computes with: shape, weights, adapters; not the projector. Reads all of it. */
+uint64_t pl_feature_model(const pl_siglip *siglip);
 
 /* PALI_FAILED names a folder that cannot be made or written to. Free with pl_feature_cache_free. */
 pl_feature_cache *pl_feature_cache_open(const pl_feature_options *options, pali_error *err);

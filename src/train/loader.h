@@ -18,7 +18,7 @@ typedef struct pl_loader_options {
     size_t ahead;     /* examples that wait at most; 0: 32 */
     size_t bytes;     /* no further one is begun while so many bytes of pixels wait; 0: 256 MiB */
     bool stop_on_bad; /* a bad row ends the run; else it is passed over and counted */
-    struct pl_feature_cache *cache; /* borrowed; NULL: none */
+    pl_feature_cache *cache; /* borrowed; NULL: none */
     pl_bad_row_fn *on_bad;          /* NULL: nobody listens */
     void *on_bad_context;
 } pl_loader_options;

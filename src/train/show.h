@@ -6,14 +6,11 @@
 #ifndef PL_TRAIN_SHOW_H
 #define PL_TRAIN_SHOW_H
 
-#include "train/example.h"
+#include "train/microbatch.h"
 
 typedef struct pl_show_options {
-    size_t image_tokens; /* of a picture */
-    bool loss_on_prefix;
-    bool causal_prefix;  /* text of the prefix is causal */
-    bool causal_image;   /* and so are the image tokens */
-    bool colour;         /* text with terminal colours: suffix and loss stand out */
+    pl_layout_options layout; /* what sees what, and what is learned */
+    bool colour;              /* text for a terminal: what is learned stands out */
 } pl_show_options;
 
 /* Text of several lines, new, freed with free. */
