@@ -36,9 +36,22 @@ typedef struct pl_codec {
     size_t width;      /* D: values of a code */
     pl_tensor codes;   /* [128, D] f32 */
     float *code_norms; /* [128] squared */
+    float *means;      /* [128, D] and */
+    float *weights;    /* [128] what training has of the codes so far; zeros where a file has none */
     float *block;      /* owned: everything above */
+    size_t values;     /* in the block */
     char *path;        /* owned, for messages */
 } pl_codec;
+
+/* Channels of the four steps that halve a side, and values of a code: what a codec's sizes follow from. */
+typedef struct pl_codec_widths {
+    size_t channels[4], code;
+} pl_codec_widths;
+
+/* Names of arrays that are no layer's. */
+#define PL_CODEC_CODES "_vq_vae._embedding"
+#define PL_CODEC_MEANS "_vq_vae._ema_w"
+#define PL_CODEC_WEIGHTS "_vq_vae._ema_cluster_size"
 
 /*
  * Takes the arrays named prefix + the released names out of a file, which may
@@ -58,6 +71,26 @@ pl_codec *pl_codec_open(const char *path, pali_error *err);
 pali_status pl_codec_open_of(const char *path, pl_codec **codec, pali_error *err);
 
 void pl_codec_free(pl_codec *codec);
+
+/* A codec of zeros, to be trained; `path` stands in messages. */
+pl_codec *pl_codec_new(const pl_codec_widths *widths, const char *path, pali_error *err);
+
+/* Writes an .npz with the released names and layouts, whole or not at all. */
+pali_status pl_codec_save(const pl_codec *codec, const char *path, pali_error *err);
+
+/* Brings code_norms up to date after codes were changed. */
+void pl_codec_measure_codes(pl_codec *codec);
+
+/* ---- The network, for any number of masks; a context with a tape records it ---- */
+
+/* maps [n of 64, 64; 1] in [-1, 1] -> vectors [n of 4, 4; D]; and back. The results lie in the arena. */
+pl_grid pl_codec_encoder(pl_context *ctx, const pl_codec *codec, pl_grid maps);
+pl_grid pl_codec_decoder(pl_context *ctx, const pl_codec *codec, pl_grid vectors);
+
+/* The nearest code to each of vectors [T, D], the first of equals: codes [T]. Records nothing. False where a distance is not finite. */
+bool pl_codec_nearest(pl_context *ctx, const pl_codec *codec, pl_rows vectors, uint8_t *codes);
+
+/* ---- One mask ---- */
 
 /* map [64, 64] in [-1, 1], in above 0 -> the nearest code for each of 4 x 4 parts. */
 pali_status pl_codec_encode_map(const pl_codec *codec, const pl_hands *hands, const float *map, uint8_t codes[PALI_MASK_TOKENS], pali_error *err);

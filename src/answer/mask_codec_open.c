@@ -16,8 +16,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CODEBOOK "_vq_vae._embedding"
-
 static const char released_name[] = PL_CODEC_FILE, gguf_prefix[] = PL_CODEC_PREFIX;
 
 /* What is read from where, and into which place of the block. */
@@ -130,7 +128,7 @@ static pali_status read_codebook(reading *r, pali_error *err)
     char name[160];
     float *values = NULL;
     const size_t any[2] = {PL_SEGMENT_CODES, 0};
-    pali_status status = find(r, CODEBOOK, "", any, 2, &codes, name, err);
+    pali_status status = find(r, PL_CODEC_CODES, "", any, 2, &codes, name, err);
     if (status == PALI_OK)
         status = copy(r, codes, name, 1, false, &values, err);
     if (status != PALI_OK)
@@ -138,18 +136,21 @@ static pali_status read_codebook(reading *r, pali_error *err)
     codec->width = codes->shape[1];
     codec->codes = (pl_tensor){.dtype = PL_F32, .rank = 2, .shape = {PL_SEGMENT_CODES, codec->width}, .data = values};
     codec->code_norms = take(r, PL_SEGMENT_CODES);
-    for (size_t i = 0; codec->code_norms && i < PL_SEGMENT_CODES; i++) {
-        codec->code_norms[i] = 0;
-        for (size_t j = 0; j < codec->width; j++)
-            codec->code_norms[i] += values[i * codec->width + j] * values[i * codec->width + j];
-    }
+    if (codec->code_norms)
+        pl_codec_measure_codes(codec);
     /* What only its training needs may be missing, but must not be of another codec. */
-    static const char *const averages[] = {"_vq_vae._ema_w", "_vq_vae._ema_cluster_size"};
+    static const char *const averages[] = {PL_CODEC_MEANS, PL_CODEC_WEIGHTS};
+    float **const to[] = {&codec->means, &codec->weights};
     const size_t shape[2] = {PL_SEGMENT_CODES, codec->width};
     for (size_t i = 0; i < 2 && status == PALI_OK; i++) {
         snprintf(name, sizeof name, "%s%s", r->prefix, averages[i]);
-        if (pl_tensor_file_find(r->file, name))
-            status = find(r, averages[i], "", shape, 2 - i, &other, name, err);
+        if (!pl_tensor_file_find(r->file, name)) {
+            *to[i] = take(r, i ? PL_SEGMENT_CODES : PL_SEGMENT_CODES * codec->width);
+            continue;
+        }
+        status = find(r, averages[i], "", shape, 2 - i, &other, name, err);
+        if (status == PALI_OK)
+            status = copy(r, other, name, 1, false, to[i], err);
     }
     return status;
 }
@@ -175,6 +176,9 @@ pl_codec *pl_codec_of_tensors(const pl_tensor_file *file, const char *prefix, pa
     if (status == PALI_OK) {
         size_t bytes;
         status = pl_mul(r.count, sizeof *r.to, &bytes) && (r.codec->block = pl_new_aligned(bytes, "mask codec", err)) ? PALI_OK : PALI_MEMORY;
+        r.codec->values = r.count;
+        if (status == PALI_OK)
+            memset(r.codec->block, 0, bytes);
         r.to = r.codec->block;
     }
     if (status == PALI_OK)
@@ -229,7 +233,7 @@ static pali_status open_within(const char *path, pl_codec **codec, pali_error *e
     pl_tensor_file *file = open_file(path, &prefix, err);
     if (!file)
         return pl_status_of(err, PALI_MODEL);
-    static const char *const signs[] = {CODEBOOK, "encoder.0.weight", "decoder.12.weight"}; /* a codec that lacks one of them is a broken one */
+    static const char *const signs[] = {PL_CODEC_CODES, "encoder.0.weight", "decoder.12.weight"}; /* a codec that lacks one of them is a broken one */
     bool holds = false;
     for (size_t i = 0; i < sizeof signs / sizeof *signs; i++) {
         char name[64];

@@ -38,7 +38,7 @@ void pl_op_convolution(pl_context *ctx, const pl_convolution *c, pl_grid x, pl_g
 /* y[o][v*stride - padding + ky][u*stride - padding + kx] += x[i][v][u] * W[i][o][ky][kx], from y = bias on; the kernel is not flipped. */
 void pl_op_convolution_transposed(pl_context *ctx, const pl_convolution *c, pl_grid x, pl_grid y);
 
-/* y = max(x, 0), NaN stays; y may be x. */
+/* y = max(x, 0), NaN stays; y may be x, on a tape too: its backward needs only which values are above 0. */
 void pl_op_relu(pl_context *ctx, pl_rows x, pl_rows y);
 
 #endif

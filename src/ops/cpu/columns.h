@@ -11,8 +11,9 @@
 /* columns [pixels of small, kernel * kernel * channels of big]: what the kernel covers at each place, zeros outside. */
 void pl_gather_columns(pl_context *ctx, const pl_convolution *c, pl_grid big, pl_grid small, pl_rows columns);
 
-/* big += all columns that reach it, added up from the top left (beside what is there). */
-void pl_collect_columns(pl_context *ctx, const pl_convolution *c, pl_rows columns, pl_grid small, pl_grid big);
+/* big = bias (NULL: 0) + all columns that reach each pixel; or these are added to big. */
+void pl_collect_columns(pl_context *ctx, const pl_convolution *c, pl_rows columns, pl_grid small, const float *bias, pl_grid big);
+void pl_add_columns(pl_context *ctx, const pl_convolution *c, pl_rows columns, pl_grid small, pl_grid big);
 
 /* The kernel covers one pixel at a time: columns are the pixels themselves. */
 static inline bool pl_is_pointwise(const pl_convolution *c)

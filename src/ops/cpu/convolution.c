@@ -65,9 +65,7 @@ static void convolve_transposed(pl_context *ctx, const pl_convolution *c, pl_gri
     const size_t mark = pl_arena_mark(ctx->arena);
     const pl_rows columns = pl_constant_push(ctx, x.rows.count, y.rows.width * c->kernel * c->kernel);
     pl_product(ctx, &c->map.weight, &(pl_epilogue){0}, x.rows, columns);
-    for (size_t i = 0; i < y.rows.count * y.rows.width && !pl_dry(ctx); i++)
-        y.rows.data[i] = c->map.bias ? c->map.bias[i % y.rows.width] : 0.0f;
-    pl_collect_columns(ctx, c, columns, x, y);
+    pl_collect_columns(ctx, c, columns, x, c->map.bias, y);
     pl_arena_release(ctx->arena, mark);
 }
 
@@ -173,6 +171,16 @@ static void relu_backward_task(void *context, size_t task, size_t thread)
         job->dx[i] += job->x[i] > 0 ? job->dy[i] : 0;
 }
 
+/* y is x, and so are their gradients. */
+static void relu_backward_inplace_task(void *context, size_t task, size_t thread)
+{
+    const relu_job *job = context;
+    const size_t end = pl_min(job->count, (task + 1) * VALUES_A_TASK);
+    (void)thread;
+    for (size_t i = task * VALUES_A_TASK; i < end; i++)
+        job->dx[i] = job->x[i] > 0 ? job->dx[i] : 0;
+}
+
 typedef struct relu_record {
     pl_rows x, y;
 } relu_record;
@@ -182,7 +190,7 @@ static void relu_backward(pl_context *ctx, const void *record)
     const relu_record *r = record;
     relu_job job = {.x = r->x.data, .dy = pl_gradient(ctx, r->y).data, .dx = pl_gradient(ctx, r->x).data, .count = r->x.count * r->x.width};
     if (job.dx && job.dy)
-        each_value(ctx, relu_backward_task, &job);
+        each_value(ctx, job.dx == job.dy ? relu_backward_inplace_task : relu_backward_task, &job);
 }
 
 void pl_op_relu(pl_context *ctx, pl_rows x, pl_rows y)

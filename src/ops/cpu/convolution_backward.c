@@ -47,7 +47,7 @@ static void plain(pl_context *ctx, const backward_job *job, pl_grid x, pl_grid d
     }
     zero(ctx, columns);
     pl_product_backward_input(ctx, &c->map.weight, dy.rows, columns);
-    pl_collect_columns(ctx, c, columns, dy, dx);
+    pl_add_columns(ctx, c, columns, dy, dx);
 }
 
 /* Transposed: dW += columns(dy)^T x; dx += columns(dy) W. */
