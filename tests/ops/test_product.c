@@ -177,6 +177,21 @@ static void test_odd_widths(void **state)
             }
 }
 
+/* Many rows and few outputs, as adapters have them: threads share the rows. */
+static void test_few_outputs(void **state)
+{
+    (void)state;
+    static const pl_dtype some[] = {PL_F32, PL_BF16, PL_Q8_TILES};
+    pl_pool *pool = pl_pool_new(3, NULL);
+    for (const char *const *level = pl_kernel_levels(); *level; level++)
+        for (size_t t = 0; t < sizeof some / sizeof *some; t++)
+            for (int what = PLAIN; what < FOLLOWS; what++) {
+                const setting s = {.kernels = pl_kernels_get(*level, NULL), .activations = what % 2 ? PL_ACTIVATIONS_BF16 : PL_ACTIVATIONS_AUTO, .regime = PL_REGIME_PREFILL, .pool = pool};
+                check(&s, some[t], 301, 64, 8 + 10 * (size_t)what, (follow)what);
+            }
+    pl_pool_free(pool);
+}
+
 /* Outputs first.. of the product under test, as parts of several widths: the bits of the whole. */
 static void check_parts(const setting *s, const weights *w, pl_rows x, const float *whole)
 {
@@ -233,6 +248,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_products),
         cmocka_unit_test(test_odd_widths),
+        cmocka_unit_test(test_few_outputs),
         cmocka_unit_test(test_parts),
     };
     return cmocka_run_group_tests_name("product", tests, NULL, NULL);

@@ -29,7 +29,8 @@ enum {
     COLUMN_STEP = 32,
     SLICE_BYTES = 2048,    /* of each column that is packed at a time, so that all stay in the second cache; whole blocks of every type */
     SAME_SETS = 1024,      /* rows of x a multiple of this apart share the sets of the first cache: 8 % slower */
-    ROW_BLOCK = 288        /* rows that go through packed columns at a time; a multiple of 12 and 32 */
+    ROW_BLOCK = 288,       /* rows that go through packed columns at a time; a multiple of 12 and 32 */
+    LEAST_ROWS = 96        /* of a task that has not all of them */
 };
 
 typedef struct product_job {
@@ -41,7 +42,7 @@ typedef struct product_job {
     const void *operand;    /* x in the form's numbers: [T, depth] bf16 or int8, planes one after the other */
     const float *x_scale;   /* [T], of int8 operands; the planes' second [T] is 256 times that */
     size_t depth;           /* K filled up, from row to row */
-    size_t columns;         /* of a task */
+    size_t columns, rows;   /* of a task */
     unsigned char *scratch; /* [threads, scratch_bytes]: packed weights, then the gate's block */
     size_t scratch_bytes, packed_bytes;
 } product_job;
@@ -86,19 +87,21 @@ static size_t row_bytes_of(const pl_tensor *w)
 
 /* ---- What follows a product ------------------------------------------ */
 
-/* A task's columns: where its sums are made, in y or beside it. */
+/* A task's columns of some rows: where its sums are made, in y or beside it. */
 typedef struct block {
-    size_t first, columns;
-    float *sums; /* [T, columns], rows `stride` apart */
+    size_t first, columns, top, rows;
+    float *sums; /* [rows, columns], rows `stride` apart */
     size_t stride;
-    float *gate; /* [T, columns] end to end, or NULL */
+    float *gate; /* [rows, columns] end to end, or NULL */
     unsigned char *room; /* for packed weights */
 } block;
 
 static block block_of(const product_job *job, size_t task, size_t thread)
 {
-    const size_t first = task * job->columns;
-    block b = {.first = first, .columns = pl_min(job->columns, job->y.width - first), .sums = job->y.data + first, .stride = job->y.width};
+    const size_t across = (job->y.width + job->columns - 1) / job->columns, first = task % across * job->columns, top = task / across * job->rows;
+    block b = {.first = first, .columns = pl_min(job->columns, job->y.width - first), .top = top, .rows = pl_min(job->rows, job->y.count - top)};
+    b.sums = job->y.data + top * job->y.width + first;
+    b.stride = job->y.width;
     if (!job->scratch_bytes)
         return b;
     unsigned char *scratch = job->scratch + thread * job->scratch_bytes;
@@ -106,7 +109,7 @@ static block block_of(const product_job *job, size_t task, size_t thread)
     scratch += job->packed_bytes;
     if (job->epilogue->gate) {
         b.gate = (float *)(void *)scratch;
-        scratch += job->x.count * job->columns * sizeof(float);
+        scratch += job->rows * job->columns * sizeof(float);
     }
     if (job->epilogue->add) { /* which may lie where y does */
         b.sums = (float *)(void *)scratch;
@@ -120,8 +123,8 @@ static void finish_block(const product_job *job, const block *b)
     const pl_kernels *kernels = job->kernels;
     const pl_epilogue *e = job->epilogue;
     const float *scale = job->weight->scale ? job->weight->scale + b->first : NULL, *bias = e->bias ? e->bias + b->first : NULL;
-    for (size_t t = 0; t < job->y.count; t++) {
-        float *v = b->sums + t * b->stride, *y = job->y.data + t * job->y.width + b->first;
+    for (size_t t = 0; t < b->rows; t++) {
+        float *v = b->sums + t * b->stride, *y = job->y.data + (b->top + t) * job->y.width + b->first;
         if (scale || bias)
             kernels->affine(b->columns, scale, bias, v);
         if (e->gelu)
@@ -136,7 +139,7 @@ static void finish_block(const product_job *job, const block *b)
             kernels->softcap(b->columns, e->cap, v);
         if (!e->add)
             continue;
-        kernels->add(b->columns, e->add + t * job->y.width + b->first, v);
+        kernels->add(b->columns, e->add + (b->top + t) * job->y.width + b->first, v);
         memcpy(y, v, b->columns * sizeof *y);
     }
 }
@@ -233,10 +236,10 @@ static pl_ahead weights_of(const pl_tensor *w, size_t first, size_t columns, siz
     return (pl_ahead){.at = weight_at(w, first, k), .bytes = (slice + values - 1) / values * pl_dtype_bytes(w->dtype), .runs = (columns + group - 1) / group, .stride = row_bytes_of(w)};
 }
 
-/* y [T, columns] = x times columns first.. of the weights. */
-static void multiply_columns(const product_job *job, const pl_tensor *w, size_t first, size_t columns, unsigned char *room, float *y, size_t stride)
+/* y [rows, columns] = the block's rows of x times its columns of the weights. */
+static void multiply_columns(const product_job *job, const pl_tensor *w, const block *at, float *y, size_t stride)
 {
-    const size_t in = job->x.width, step = job->form == FORM_F32 ? PL_SUM_SLICE : job->form == FORM_BF16 ? SLICE_BYTES / 2 : SLICE_BYTES;
+    const size_t first = at->first, columns = at->columns, in = job->x.width, step = job->form == FORM_F32 ? PL_SUM_SLICE : job->form == FORM_BF16 ? SLICE_BYTES / 2 : SLICE_BYTES;
     size_t k = 0;
     do { /* once for K = 0 */
         const size_t slice = pl_min(step, in - k);
@@ -248,9 +251,9 @@ static void multiply_columns(const product_job *job, const pl_tensor *w, size_t 
                 ahead = weights_of(w, first + next, pl_min(PACKED_COLUMNS, columns - next), k, slice);
             else if (k + slice < in)
                 ahead = weights_of(w, first, pl_min(PACKED_COLUMNS, columns), k + slice, pl_min(step, in - k - slice));
-            pack(job, w, first + c, some, k, slice, room, &b);
-            for (size_t t = 0; t < job->x.count; t += ROW_BLOCK)
-                multiply_packed(job, w, &b, t, pl_min(ROW_BLOCK, job->x.count - t), some, k, slice, y + t * stride + c, stride, t == 0 && ahead.runs ? &ahead : NULL);
+            pack(job, w, first + c, some, k, slice, at->room, &b);
+            for (size_t t = 0; t < at->rows; t += ROW_BLOCK)
+                multiply_packed(job, w, &b, at->top + t, pl_min(ROW_BLOCK, at->rows - t), some, k, slice, y + t * stride + c, stride, t == 0 && ahead.runs ? &ahead : NULL);
         }
         k += slice;
     } while (k < in);
@@ -261,8 +264,8 @@ static void multiply_block(void *context, size_t task, size_t thread)
     const product_job *job = context;
     const block b = block_of(job, task, thread);
     if (b.gate)
-        multiply_columns(job, job->epilogue->gate, b.first, b.columns, b.room, b.gate, b.columns);
-    multiply_columns(job, job->weight, b.first, b.columns, b.room, b.sums, b.stride);
+        multiply_columns(job, job->epilogue->gate, &b, b.gate, b.columns);
+    multiply_columns(job, job->weight, &b, b.sums, b.stride);
     finish_block(job, &b);
 }
 
@@ -315,22 +318,30 @@ size_t pl_columns_of_task(size_t out, size_t threads, size_t most, size_t step)
     return pl_round_up((out + threads * rounds - 1) / (threads * rounds), step);
 }
 
+size_t pl_rows_of_task(size_t rows, size_t across, size_t threads)
+{
+    const size_t blocks = pl_min((2 * threads + across - 1) / across, (rows + LEAST_ROWS - 1) / LEAST_ROWS);
+    return across >= threads || blocks < 2 ? rows : pl_round_up((rows + blocks - 1) / blocks, COLUMN_STEP);
+}
+
 void pl_product(pl_context *ctx, const pl_tensor *weight, const pl_epilogue *epilogue, pl_rows x, pl_rows y)
 {
     product_job job = {.kernels = ctx->kernels, .weight = weight, .epilogue = epilogue, .x = x, .y = y, .form = form_of(ctx, weight->dtype, x.count)};
     const size_t mark = pl_arena_mark(ctx->arena), threads = pl_pool_threads(ctx->pool);
     const bool few = job.form == FORM_FEW || job.form == FORM_FEW_PLANES;
     round_rows(ctx, &job);
+    job.rows = y.count;
     if (few) {
         job.columns = pl_columns_of_task(y.width, threads, pl_max(STREAM_OUTPUTS, y.width / (threads * STREAM_ROUNDS)), STREAM_OUTPUTS);
     } else {
         job.columns = pl_columns_of_task(y.width, threads, x.width > DEEP ? BLOCK_COLUMNS_DEEP : BLOCK_COLUMNS, COLUMN_STEP);
+        job.rows = pl_rows_of_task(y.count, (y.width + job.columns - 1) / job.columns, threads);
         job.packed_bytes = PACKED_COLUMNS * (job.form == FORM_F32 ? PL_SUM_SLICE * sizeof(float) : (size_t)SLICE_BYTES);
     }
-    job.scratch_bytes = job.packed_bytes + ((epilogue->gate != NULL) + (epilogue->add != NULL)) * x.count * job.columns * sizeof(float);
+    job.scratch_bytes = job.packed_bytes + ((epilogue->gate != NULL) + (epilogue->add != NULL)) * job.rows * job.columns * sizeof(float);
     if (job.scratch_bytes > 0)
         job.scratch = pl_push(ctx, threads, job.scratch_bytes);
-    if (!pl_dry(ctx))
-        pl_pool_run(ctx->pool, (y.width + job.columns - 1) / job.columns, few ? stream_outputs : multiply_block, &job);
+    if (!pl_dry(ctx) && y.count > 0)
+        pl_pool_run(ctx->pool, (y.width + job.columns - 1) / job.columns * ((y.count + job.rows - 1) / job.rows), few ? stream_outputs : multiply_block, &job);
     pl_arena_release(ctx->arena, mark);
 }

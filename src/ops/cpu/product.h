@@ -36,4 +36,7 @@ void pl_column_sums(pl_context *ctx, pl_rows dy, float *sums);
 /* Columns of a task: about `most` or fewer, a multiple of step, so that every thread has as many; results do not depend on it. */
 size_t pl_columns_of_task(size_t out, size_t threads, size_t most, size_t step);
 
+/* Rows of a task where there are `across` blocks of columns: all, unless those are too few for all threads. */
+size_t pl_rows_of_task(size_t rows, size_t across, size_t threads);
+
 #endif

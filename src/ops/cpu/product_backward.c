@@ -20,6 +20,9 @@ enum {
     DEEP = 4096,
     SAME_SETS = 1024,      /* as in product.c: rows that a multiple of this is apart share cache sets */
     ROW_BLOCK = 288,       /* rows that go through packed columns at a time; a multiple of 12 and 32 */
+    FEW_OUTPUTS = 64,      /* an adapter's rank: dx, which then costs most, is to be read along its rows */
+    WIDE_COLUMNS = 1024,
+    WIDE_ROW_BLOCK = 24,
     SUM_ROWS = 256,        /* rows of a partial sum of columns */
     SUM_COLUMNS = 1024
 };
@@ -55,17 +58,17 @@ static void pack_floats(const packing *to, size_t k, size_t rows, size_t columns
     }
 }
 
-/* c [rows, columns] += a times what was packed of a slice; a is [rows, slice], bf16 or floats. */
-static void multiply(const packing *b, size_t rows, size_t columns, size_t slice, const void *a, size_t a_stride, float *c, size_t c_stride, const pl_ahead *ahead)
+/* c [rows, columns] (+)= a times what was packed of a slice; a is [rows, slice], bf16 or floats. */
+static void multiply(const packing *b, size_t rows, size_t columns, size_t slice, const void *a, size_t a_stride, float *c, size_t c_stride, bool accumulate)
 {
     const pl_kernels *kernels = b->kernels;
     if (b->bf16) {
-        kernels->gemm_bf16(rows, columns, slice, a, a_stride, b->room, PL_TILE_ROWS * b->depth, c, c_stride, true, ahead);
+        kernels->gemm_bf16(rows, columns, slice, a, a_stride, b->room, PL_TILE_ROWS * b->depth, c, c_stride, accumulate, NULL);
         return;
     }
     const size_t wide = kernels->panel_columns;
     for (size_t n = 0; n < columns; n += wide)
-        kernels->gemm(rows, pl_min(wide, columns - n), slice, a, a_stride, (const float *)b->room + n * b->depth, c + n, c_stride, true);
+        kernels->gemm(rows, pl_min(wide, columns - n), slice, a, a_stride, (const float *)b->room + n * b->depth, c + n, c_stride, accumulate);
 }
 
 /* ---- The gradient of x ----------------------------------------------- */
@@ -80,6 +83,7 @@ typedef struct input_job {
     size_t wide;            /* columns packed at a time */
     size_t slice;           /* outputs packed at a time */
     size_t columns, rows;   /* of a task */
+    size_t row_block;       /* rows that go through packed columns at a time */
     unsigned char *scratch; /* [threads, scratch_bytes]: packed columns, then unpacked rows */
     size_t scratch_bytes, packed_bytes;
 } input_job;
@@ -158,33 +162,27 @@ static void input_block(void *context, size_t task, size_t thread)
         for (size_t c = first; c < end; c += job->wide) {
             const size_t some = pl_min(job->wide, end - c);
             pack_weights(job, k, slice, c, some, (float *)(void *)(room + job->packed_bytes), &to);
-            for (size_t t = top; t < bottom; t += ROW_BLOCK) {
+            for (size_t t = top; t < bottom; t += job->row_block) {
                 const void *const a = job->operand ? (const void *)(job->operand + t * job->depth + k) : job->dy.data + t * out + k;
-                multiply(&to, pl_min(ROW_BLOCK, bottom - t), some, slice, a, job->operand ? job->depth : out, job->dx.data + t * in + c, in, NULL);
+                multiply(&to, pl_min(job->row_block, bottom - t), some, slice, a, job->operand ? job->depth : out, job->dx.data + t * in + c, in, true);
             }
         }
     }
-}
-
-/* Rows of a task: all, unless there are too few columns for all threads. */
-static size_t rows_of_task(size_t rows, size_t across, size_t threads)
-{
-    const size_t blocks = pl_min((2 * threads + across - 1) / across, (rows + ROW_BLOCK - 1) / ROW_BLOCK);
-    return across >= threads ? rows : pl_round_up((rows + blocks - 1) / blocks, COLUMN_STEP);
 }
 
 void pl_product_backward_input(pl_context *ctx, const pl_tensor *weight, pl_rows dy, pl_rows dx)
 {
     const bool bf16 = in_bf16(ctx, weight->dtype != PL_F32);
     const size_t mark = pl_arena_mark(ctx->arena), threads = pl_pool_threads(ctx->pool), step = pl_max(COLUMN_STEP, pl_dtype_block(weight->dtype));
-    input_job job = {.kernels = ctx->kernels, .weight = weight, .dy = dy, .dx = dx, .wide = pl_max(PACKED_COLUMNS, step)};
+    const bool few = dy.width <= FEW_OUTPUTS;
+    input_job job = {.kernels = ctx->kernels, .weight = weight, .dy = dy, .dx = dx, .wide = few ? WIDE_COLUMNS : pl_max(PACKED_COLUMNS, step), .row_block = few ? WIDE_ROW_BLOCK : ROW_BLOCK};
     if (dx.count == 0 || dx.width == 0)
         return;
     pl_dtype_row_bytes(weight->dtype, dx.width, &job.row_bytes);
-    job.slice = bf16 ? PACKED_VALUES / job.wide : PL_SUM_SLICE;
-    job.columns = pl_columns_of_task(dx.width, threads, pl_max(step, dy.width > DEEP ? BLOCK_COLUMNS_DEEP : BLOCK_COLUMNS), step);
+    job.slice = pl_min(bf16 ? PACKED_VALUES / job.wide : PL_SUM_SLICE, pl_round_up(dy.width, UNPACKED_ROWS));
+    job.columns = pl_columns_of_task(dx.width, threads, few ? WIDE_COLUMNS : pl_max(step, dy.width > DEEP ? BLOCK_COLUMNS_DEEP : BLOCK_COLUMNS), step);
     const size_t across = (dx.width + job.columns - 1) / job.columns;
-    job.rows = rows_of_task(dx.count, across, threads);
+    job.rows = pl_rows_of_task(dx.count, across, threads);
     if (bf16) {
         job.depth = pl_round_up(dy.width, PL_TILE_BF16);
         if (job.depth % SAME_SETS == 0)
@@ -205,12 +203,15 @@ void pl_product_backward_input(pl_context *ctx, const pl_tensor *weight, pl_rows
 /* ---- The gradient of W ----------------------------------------------- */
 
 enum {
-    OUT_BLOCK = 288,    /* rows and columns of dw of a task, most and least */
+    OUT_BLOCK = 288,         /* rows and columns of dw of a task, most and least */
     IN_BLOCK = 2048,
     LEAST_BLOCK = 64,
+    LARGE_BLOCK = 256,       /* cut further until each thread has TASKS_A_THREAD */
     TASKS_A_THREAD = 4,
-    TURN_ROWS = 64,     /* rows that are turned and packed at a time: their pages fit the first TLB */
-    SLICE_BF16 = 512    /* rows of dy and x at a time */
+    TURN_ROWS = 64,          /* rows that are turned and packed at a time: their pages fit the first TLB */
+    SLICE_BF16 = 512,        /* rows of dy and x at a time */
+    PART_ROWS = 1024,        /* rows of a partial sum, where dw is too small to keep threads busy */
+    SMALL_VALUES = 256 << 10 /* of such a dw */
 };
 
 typedef struct weight_job {
@@ -218,6 +219,8 @@ typedef struct weight_job {
     pl_rows dy, x;
     float *dw; /* [out, in] */
     bool bf16;
+    size_t parts, part_rows;  /* of the rows of dy and x, by their number and the size of dw alone */
+    float *partial;           /* [parts, out, in], or NULL: one part, added to dw at once */
     size_t out_step, in_step; /* of a task */
     size_t slice;             /* rows of dy and x at a time */
     size_t stride;            /* from row to row of the turned block */
@@ -240,24 +243,46 @@ static void turn(const weight_job *job, size_t t, size_t rows, size_t first, siz
     }
 }
 
+static size_t blocks_down(const weight_job *job)
+{
+    return (job->dy.width + job->out_step - 1) / job->out_step;
+}
+
+static size_t blocks_across(const weight_job *job)
+{
+    return (job->x.width + job->in_step - 1) / job->in_step;
+}
+
 static void weight_block(void *context, size_t task, size_t thread)
 {
     const weight_job *job = context;
-    const size_t in = job->x.width, across = (in + job->in_step - 1) / job->in_step;
+    const size_t in = job->x.width, across = blocks_across(job), part = task / across / blocks_down(job);
     const size_t first = task % across * job->in_step, end = pl_min(first + job->in_step, in);
-    const size_t out = task / across * job->out_step, outs = pl_min(job->out_step, job->dy.width - out);
+    const size_t out = task / across % blocks_down(job) * job->out_step, outs = pl_min(job->out_step, job->dy.width - out);
+    const size_t top = part * job->part_rows, bottom = pl_min(top + job->part_rows, job->x.count);
+    float *const sums = (job->partial ? job->partial + part * job->dy.width * in : job->dw) + out * in;
     unsigned char *const turned = job->scratch + thread * job->scratch_bytes;
-    for (size_t t = 0; t < job->x.count; t += job->slice) {
-        const size_t slice = pl_min(job->slice, job->x.count - t);
+    for (size_t t = top; t < bottom; t += job->slice) {
+        const size_t slice = pl_min(job->slice, bottom - t);
         const packing to = {.kernels = job->kernels, .bf16 = job->bf16, .depth = packed_depth(job->bf16, slice), .room = turned + job->turned_bytes};
         turn(job, t, slice, out, outs, turned);
         for (size_t c = first; c < end; c += PACKED_COLUMNS) {
             const size_t some = pl_min(PACKED_COLUMNS, end - c);
             for (size_t at = 0; at < slice; at += TURN_ROWS)
                 pack_floats(&to, at, pl_min(TURN_ROWS, slice - at), some, job->x.data + (t + at) * in + c, in);
-            multiply(&to, outs, some, slice, turned, job->stride, job->dw + out * in + c, in, NULL);
+            multiply(&to, outs, some, slice, turned, job->stride, sums + c, in, !job->partial || t > top);
         }
     }
+}
+
+/* A row of dw += those of the parts. */
+static void add_parts(void *context, size_t row, size_t thread)
+{
+    (void)thread;
+    const weight_job *job = context;
+    const size_t in = job->x.width, values = job->dy.width * in;
+    for (size_t part = 0; part < job->parts; part++)
+        job->kernels->add(in, job->partial + part * values + row * in, job->dw + row * in);
 }
 
 /* The steps of equal blocks of at most `most`. */
@@ -269,17 +294,18 @@ static size_t even_step(size_t total, size_t most)
 
 static size_t weight_tasks(const weight_job *job)
 {
-    return (job->dy.width + job->out_step - 1) / job->out_step * ((job->x.width + job->in_step - 1) / job->in_step);
+    return job->parts * blocks_down(job) * blocks_across(job);
 }
 
-/* Blocks as large as give every thread some. */
+/* Blocks as large as give every thread some; dy is turned once for each across, x packed once for each down. */
 static void choose_blocks(weight_job *job, size_t threads)
 {
     size_t out_most = OUT_BLOCK, in_most = IN_BLOCK;
     for (;;) {
         job->out_step = even_step(job->dy.width, out_most);
         job->in_step = even_step(job->x.width, in_most);
-        if (threads == 1 || weight_tasks(job) >= TASKS_A_THREAD * threads || (job->out_step <= LEAST_BLOCK && job->in_step <= LEAST_BLOCK))
+        const size_t larger = pl_max(job->out_step, job->in_step), wanted = larger > LARGE_BLOCK ? TASKS_A_THREAD * threads : threads;
+        if (threads == 1 || weight_tasks(job) >= wanted || larger <= LEAST_BLOCK)
             return;
         if (job->out_step > job->in_step)
             out_most = job->out_step / 2;
@@ -290,19 +316,27 @@ static void choose_blocks(weight_job *job, size_t threads)
 
 void pl_product_backward_weight(pl_context *ctx, pl_rows dy, pl_rows x, float *dw)
 {
-    const size_t mark = pl_arena_mark(ctx->arena), threads = pl_pool_threads(ctx->pool);
-    weight_job job = {.kernels = ctx->kernels, .dy = dy, .x = x, .dw = dw, .bf16 = in_bf16(ctx, false)};
+    const size_t mark = pl_arena_mark(ctx->arena), threads = pl_pool_threads(ctx->pool), values = dy.width * x.width;
+    weight_job job = {.kernels = ctx->kernels, .dy = dy, .x = x, .dw = dw, .bf16 = in_bf16(ctx, false), .parts = 1, .part_rows = x.count};
     if (x.count == 0)
         return;
+    if (values <= SMALL_VALUES && x.count >= 2 * PART_ROWS) {
+        job.part_rows = even_step(x.count, PART_ROWS);
+        job.parts = (x.count + job.part_rows - 1) / job.part_rows;
+        job.partial = pl_push(ctx, job.parts * values, sizeof *job.partial);
+    }
     choose_blocks(&job, threads);
-    job.slice = even_step(x.count, job.bf16 ? SLICE_BF16 : PL_SUM_SLICE);
+    job.slice = even_step(job.part_rows, job.bf16 ? SLICE_BF16 : PL_SUM_SLICE);
     job.stride = job.slice + COLUMN_STEP; /* rows a power of two apart share cache sets */
     const size_t element = job.bf16 ? sizeof(uint16_t) : sizeof(float);
     job.turned_bytes = job.out_step * job.stride * element;
     job.scratch_bytes = job.turned_bytes + PACKED_COLUMNS * job.slice * element;
     job.scratch = pl_push(ctx, threads, job.scratch_bytes);
-    if (!pl_dry(ctx))
+    if (!pl_dry(ctx)) {
         pl_pool_run(ctx->pool, weight_tasks(&job), weight_block, &job);
+        if (job.partial)
+            pl_pool_run(ctx->pool, dy.width, add_parts, &job);
+    }
     pl_arena_release(ctx->arena, mark);
 }
 
