@@ -73,7 +73,8 @@ void pl_optimiser_free(pl_optimiser *optimiser);
  * One step with the gradients times gradient_scale. PALI_FAILED when their
  * norm is not finite: nothing has been changed then, and the message names a
  * tensor. ctx gives kernels, threads and the numbers that products of Muon
- * take; its arena is not used. Gradients are left as they are.
+ * take: bf16 where it is faster, unless activations are F32; its arena is not
+ * used. Gradients are left as they are.
  */
 pali_status pl_optimiser_step(pl_optimiser *optimiser, const pl_context *ctx, double gradient_scale, pl_step_report *report, pali_error *err);
 
