@@ -6,7 +6,7 @@
 #ifndef PL_TRAIN_REPORT_H
 #define PL_TRAIN_REPORT_H
 
-#include "image/encode.h"
+#include "image/image.h"
 #include "train/log.h"
 
 /* A line of "what: value". */
@@ -18,7 +18,7 @@ typedef struct pl_report_fact {
 typedef struct pl_report_sample {
     const char *prefix, *expected, *answer;
     const char *score;  /* NULL: none */
-    pl_raster picture;  /* width 0: none; shown small; of any size */
+    const pl_image *picture; /* borrowed; NULL: none; shown small, of any size */
 } pl_report_sample;
 
 typedef struct pl_report_snapshot {
