@@ -3,6 +3,10 @@
  * op writes to an output that the caller pushed and leaves its inputs as they
  * are, unless its name ends in _inplace. Results do not depend on the number of
  * threads: each value is computed in one order, however work is cut into tasks.
+ *
+ * On a tape an op leaves its backward, and what it was given must stay as it is
+ * until then: inputs and outputs (so y is x only in _inplace ops, and in add),
+ * weights, ids and lists of rows.
  */
 #ifndef PL_OPS_OPS_H
 #define PL_OPS_OPS_H
@@ -58,6 +62,9 @@ void pl_op_gelu(pl_context *ctx, pl_rows x, pl_rows y);
 /* y = gelu_tanh(gate) * up; y may be gate or up. */
 void pl_op_geglu(pl_context *ctx, pl_rows gate, pl_rows up, pl_rows y);
 
+/* y = x; y is mostly a view of something larger. */
+void pl_op_copy(pl_context *ctx, pl_rows x, pl_rows y);
+
 /* y = a + b; y may be a. */
 void pl_op_add(pl_context *ctx, pl_rows a, pl_rows b, pl_rows y);
 
@@ -67,7 +74,7 @@ void pl_op_add_table_inplace(pl_context *ctx, const pl_tensor *table, size_t fir
 /* y[t] = table[ids[t]] * scale. ids are valid rows of the table [V, D]. */
 void pl_op_embed(pl_context *ctx, const pl_tensor *table, const int32_t *ids, float scale, pl_rows y);
 
-/* y[t] = x[rows[t]]; on a tape `rows` [y.count] is kept until backward. */
+/* y[t] = x[rows[t]] for rows [y.count]; a row may come more than once. */
 void pl_op_gather(pl_context *ctx, pl_rows x, const size_t *rows, pl_rows y);
 
 /* x = cap * tanh(x / cap). */
@@ -116,5 +123,30 @@ typedef struct pl_attention {
  * Milakov & Gimelshein 2018; Dao et al. 2022). On a plan arena segments are not read.
  */
 void pl_op_attention(pl_context *ctx, const pl_attention *attention, pl_rows q, const pl_attention_segment *segments, size_t count, pl_rows out);
+
+/* ---- For training ----------------------------------------------------- */
+
+/*
+ * Each value of x is set to zero with probability `rate` < 1, or divided by 1 - rate, wherever the context has a tape. Which
+ * ones follows from the tape's dropout_key, the site (a number for each place in the model) and the place in x.
+ */
+void pl_op_dropout_inplace(pl_context *ctx, float rate, uint64_t site, pl_rows x);
+
+/*
+ * losses[t] = cross-entropy of softmax(logits[t]) and a distribution that gives 1 - smoothing to targets[t] and the rest evenly to
+ * all other ids (big_vision, utils.softmax_xent); 0 where the target is negative. Gradients begin here: backward adds
+ * those of sum of weights[t] * losses[t]. targets, weights [T] are kept until then.
+ */
+void pl_op_cross_entropy(pl_context *ctx, pl_rows logits, const int32_t *targets, const float *weights, float smoothing, float *losses);
+
+/* y = x / (|x| + 1e-8), row by row (big_vision, models/proj/image_text/two_towers.py). */
+void pl_op_l2_normalise(pl_context *ctx, pl_rows x, pl_rows y);
+
+/*
+ * SigLIP's loss (arXiv 2303.15343, algorithm 1) of n pictures and n texts, rows [n, D] of length 1, row i of one belonging to row
+ * i of the other: the sum over all pairs of -log sigmoid(+-(exp(*log_temperature) x.y + *bias)), over n. Products in f32. Its
+ * backward begins here, too; gradients of the two parameters are found by their addresses.
+ */
+void pl_op_sigmoid_contrastive(pl_context *ctx, pl_rows images, pl_rows texts, const float *log_temperature, const float *bias, float *loss);
 
 #endif

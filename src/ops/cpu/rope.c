@@ -3,7 +3,7 @@
  * are f32 products of f32 frequencies, as in transformers: computing them more
  * exactly would move late positions away from what the weights were run with.
  */
-#include "ops/ops.h"
+#include "ops/cpu/rows.h"
 
 #include <math.h>
 
@@ -34,24 +34,32 @@ void pl_op_rope_angles(pl_context *ctx, const uint32_t *positions, size_t count,
         pl_pool_run(ctx->pool, count, angles_of_row, &job);
 }
 
-typedef struct rope_job {
-    const pl_kernels *kernels;
-    const float *cosine, *sine;
-    size_t half;
-    pl_rows x;
-} rope_job;
-
-static void rotate_row(void *context, size_t t, size_t thread)
+static void turn(const pl_row_job *job, pl_rope_fn *rope, pl_rows x, size_t t)
 {
-    (void)thread;
-    const rope_job *job = context;
-    for (size_t i = 0; i < job->x.width; i += 2 * job->half)
-        job->kernels->rope(job->half, job->cosine + t * job->half, job->sine + t * job->half, job->x.data + t * job->x.width + i);
+    for (size_t i = 0; i < x.width; i += 2 * job->half)
+        rope(job->half, job->cosine + t * job->half, job->sine + t * job->half, pl_row_of(x, t) + i);
+}
+
+static void rope_row(const pl_row_job *job, size_t t)
+{
+    turn(job, job->kernels->rope, job->y, t);
+}
+
+static void turn_back_row(const pl_row_job *job, size_t t)
+{
+    turn(job, job->kernels->rope_backward, job->dy, t);
+}
+
+/* A rotation's transpose is the rotation back. */
+void pl_rope_backward(pl_context *ctx, const void *record)
+{
+    pl_row_job job = *(const pl_row_job *)record;
+    job.dy = pl_gradient(ctx, job.y);
+    if (job.dy.data)
+        pl_each_row(ctx, turn_back_row, job);
 }
 
 void pl_op_rope_inplace(pl_context *ctx, const float *cosine, const float *sine, size_t half, pl_rows x)
 {
-    rope_job job = {.kernels = ctx->kernels, .cosine = cosine, .sine = sine, .half = half, .x = x};
-    if (!pl_dry(ctx))
-        pl_pool_run(ctx->pool, x.count, rotate_row, &job);
+    pl_row_op(ctx, rope_row, pl_rope_backward, (pl_row_job){.cosine = cosine, .sine = sine, .half = half, .y = x});
 }
