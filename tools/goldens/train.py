@@ -232,6 +232,7 @@ def adapted(name):
 def lora_golden(name):
     """Gradients of both factors under the names of the committed adapter, and twenty steps of AdamW."""
     task, out, model = Task(PG1), {}, adapted(name)
+    describe(task, out)
     loss = task.loss(model, list(range(BATCH)))
     out["loss"] = loss.detach().reshape(1)
     for path, grad in gradients(model, loss).items():
