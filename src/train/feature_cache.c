@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -15,6 +16,7 @@
 
 /* The words that a file begins with. */
 enum { WORD_MAGIC, WORD_KEY, WORD_HASH, WORD_BYTES, WORD_PAYLOAD, WORD_WIDTH, WORD_HEIGHT, WORD_CHECK, WORDS };
+enum { MOST_PATH = 4096 };
 
 static const uint64_t magic = 0x3153574f52494c50u; /* "PLIROWS1" */
 
@@ -134,6 +136,8 @@ pl_feature_cache *pl_feature_cache_open(const pl_feature_options *options, pali_
     pali_status status = cache->folder ? PALI_OK : PALI_MEMORY;
     if (status == PALI_OK && (!pl_mul(options->tokens, options->width, &cache->values) || cache->values == 0 || !pl_mul(cache->values, sizeof(float), &bytes)))
         status = pl_fail(err, PALI_USAGE, "features: found %zu rows of %zu values, expected some", options->tokens, options->width);
+    if (status == PALI_OK && strlen(cache->folder) > MOST_PATH - 32)
+        status = pl_fail(err, PALI_FAILED, "features: found a folder of %zu characters, expected a shorter path", strlen(cache->folder));
     if (status == PALI_OK)
         status = make_folder(cache->folder, err);
     if (status == PALI_OK)
@@ -152,9 +156,10 @@ void pl_feature_cache_free(pl_feature_cache *cache)
 
 /* ---- Files ------------------------------------------------------------- */
 
-static char *path_of(const pl_feature_cache *cache, const pl_feature_picture *picture, pali_error *err)
+/* On the stack, so that looking for a picture cannot fail for want of memory; opening saw to it that there is room. */
+static void path_of(const pl_feature_cache *cache, const pl_feature_picture *picture, char path[MOST_PATH])
 {
-    return pl_format(err, "%s/%02x/%016llx.rows", cache->folder, (unsigned)(picture->hash >> 56), (unsigned long long)picture->hash);
+    snprintf(path, MOST_PATH, "%s/%02x/%016llx.rows", cache->folder, (unsigned)(picture->hash >> 56), (unsigned long long)picture->hash);
 }
 
 static void set_words(const pl_feature_cache *cache, const pl_feature_picture *picture, uint64_t words[WORDS])
@@ -223,9 +228,9 @@ static bool read_rows(const pl_feature_cache *cache, int fd, const uint64_t word
 
 bool pl_feature_cache_get(pl_feature_cache *cache, pl_feature_picture *picture, float *rows)
 {
-    char *const path = path_of(cache, picture, NULL);
-    const int fd = path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
-    free(path);
+    char path[MOST_PATH];
+    path_of(cache, picture, path);
+    const int fd = open(path, O_RDONLY | O_CLOEXEC);
     bool found = false;
     if (fd >= 0) {
         uint64_t words[WORDS];
@@ -284,16 +289,16 @@ pali_status pl_feature_cache_put(pl_feature_cache *cache, const pl_feature_pictu
 {
     const bool whole = cache->options.type == PL_FEATURE_F32;
     uint16_t *const halves = whole ? NULL : halves_of(cache, rows, err);
-    char *const path = whole || halves ? path_of(cache, picture, err) : NULL;
-    pali_status status = path ? make_part(cache, picture, err) : PALI_MEMORY;
+    pali_status status = whole || halves ? make_part(cache, picture, err) : PALI_MEMORY;
     if (status == PALI_OK) {
         const void *const payload = whole ? (const void *)rows : halves;
         uint64_t words[WORDS];
+        char path[MOST_PATH];
+        path_of(cache, picture, path);
         set_words(cache, picture, words);
         words[WORD_CHECK] = checksum(words, payload);
         status = write_file(path, words, payload, err);
     }
-    free(path);
     free(halves);
     if (status == PALI_OK)
         atomic_fetch_add(&cache->written, 1);

@@ -116,20 +116,36 @@ static pali_status write_images(const block *b, const pl_show_options *options, 
     return pl_buffer_printf(out, err, "%s%8s        -  %-20s  %s%s\n", options->colour ? "\x1b[2m" : "", places, "<image>", b->full ? sight : "those before", options->colour ? "\x1b[0m" : "");
 }
 
+/* A piece in quotes, filled up to a column's width. */
+static pali_status write_piece(const pl_tokenizer *tokenizer, int32_t id, pl_buffer *out, pali_error *err)
+{
+    enum { COLUMN = 22 };
+    size_t length = 0;
+    const char *const bytes = pl_tokenizer_piece(tokenizer, id, &length);
+    char *const piece = pl_strndup(bytes ? bytes : "", bytes ? length : 0, err);
+    if (!piece)
+        return PALI_MEMORY;
+    const size_t before = out->length;
+    pali_status status = write_line("'", piece, "'", out, err);
+    free(piece);
+    size_t shown = 0;
+    for (size_t i = before; status == PALI_OK && i < out->length; i++)
+        shown += ((unsigned char)out->data[i] & 0xc0) != 0x80; /* characters, not bytes */
+    return status == PALI_OK ? pl_buffer_printf(out, err, "%*s", shown < COLUMN ? (int)(COLUMN - shown) : 1, "") : status;
+}
+
 static pali_status write_token(const pl_dataset *dataset, const pl_example *e, const pl_show_options *options, const block *b, size_t i, pl_buffer *out, pali_error *err)
 {
-    char piece[80], sight[48];
-    size_t length = 0;
+    char sight[48];
     const size_t row = e->image_count * options->layout.image_tokens + i;
-    const char *const bytes = pl_tokenizer_piece(pl_dataset_options(dataset)->tokenizer, e->ids[i], &length);
     const bool learned = is_target(e, &options->layout, i);
-    const char *const begin = !options->colour ? "" : learned ? "\x1b[1;32m" : "\x1b[2m";
     write_sight(b, row, is_input(e, i), sight);
-    pl_printable(bytes ? bytes : "", length, piece);
-    int pad = 20;
-    for (const char *c = piece; *c; c++)
-        pad -= ((unsigned char)*c & 0xc0) != 0x80; /* characters, not bytes */
-    return pl_buffer_printf(out, err, "%s%8zu %8d  %s%*s  %-16s  %s%s\n", begin, row, (int)e->ids[i], piece, pad > 0 ? pad : 0, "", sight, learned ? "yes" : "", options->colour ? "\x1b[0m" : "");
+    pali_status status = pl_buffer_printf(out, err, "%s%8zu %8d  ", !options->colour ? "" : learned ? "\x1b[1;32m" : "\x1b[2m", row, (int)e->ids[i]);
+    if (status == PALI_OK)
+        status = write_piece(pl_dataset_options(dataset)->tokenizer, e->ids[i], out, err);
+    if (status == PALI_OK)
+        status = pl_buffer_printf(out, err, learned ? "%-16s  yes" : "%s", sight);
+    return status == PALI_OK ? pl_buffer_printf(out, err, "%s\n", options->colour ? "\x1b[0m" : "") : status;
 }
 
 static pali_status write_foot(const pl_example *e, const pl_show_options *options, pl_buffer *out, pali_error *err)
@@ -167,12 +183,24 @@ char *pl_example_text(const pl_dataset *dataset, const pl_example *example, cons
 
 /* ---- JSON -------------------------------------------------------------- */
 
+/* Appends what was made, whose owner the list becomes; NULL, and the list is gone, when memory was short for either. */
+static json_t *with(json_t *list, json_t *item)
+{
+    if (list && item && json_array_append(list, item) == 0) {
+        json_decref(item);
+        return list;
+    }
+    json_decref(item);
+    json_decref(list);
+    return NULL;
+}
+
 static json_t *images_json(const pl_example *example, const pl_show_options *options)
 {
-    json_t *const list = json_array();
-    for (size_t i = 0; i < example->image_count; i++) {
+    json_t *list = json_array();
+    for (size_t i = 0; list && i < example->image_count; i++) {
         const pl_example_image *const image = &example->images[i];
-        json_array_append_new(list, json_pack("{s:o, s:I, s:I, s:I}", "path", pl_json_string(image->path), "width", (json_int_t)image->picture.width, "height",
+        list = with(list, json_pack("{s:o, s:I, s:I, s:I}", "path", pl_json_string(image->path), "width", (json_int_t)image->picture.width, "height",
                                               (json_int_t)image->picture.height, "tokens", (json_int_t)options->layout.image_tokens));
     }
     return list;
@@ -180,10 +208,10 @@ static json_t *images_json(const pl_example *example, const pl_show_options *opt
 
 static json_t *blocks_json(const block blocks[BLOCKS])
 {
-    json_t *const list = json_array();
-    for (size_t i = 0; i < BLOCKS; i++)
+    json_t *list = json_array();
+    for (size_t i = 0; list && i < BLOCKS; i++)
         if (blocks[i].count)
-            json_array_append_new(list, json_pack("{s:s, s:I, s:I, s:s}", "block", blocks[i].name, "first", (json_int_t)blocks[i].first, "last",
+            list = with(list, json_pack("{s:s, s:I, s:I, s:s}", "block", blocks[i].name, "first", (json_int_t)blocks[i].first, "last",
                                                   (json_int_t)(blocks[i].first + blocks[i].count - 1), "attention", blocks[i].full ? "full" : "causal"));
     return list;
 }
@@ -208,16 +236,15 @@ char *pl_example_json(const pl_dataset *dataset, const pl_example *example, cons
 {
     block blocks[BLOCKS];
     find_blocks(example, &options->layout, blocks);
-    json_t *const tokens = json_array();
-    bool whole = tokens != NULL;
-    for (size_t i = 0; whole && i < example->count; i++)
-        whole = json_array_append_new(tokens, token_json(dataset, example, options, block_of(blocks, example, i), i)) == 0;
+    json_t *tokens = json_array();
+    for (size_t i = 0; tokens && i < example->count; i++)
+        tokens = with(tokens, token_json(dataset, example, options, block_of(blocks, example, i), i));
     json_t *const object = json_pack("{s:o, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:I, s:I}", "file", pl_json_string(pl_dataset_path(dataset, example->place.source)), "row",
                                      (json_int_t)example->line, "example", (json_int_t)example->place.n, "visit", (json_int_t)example->place.visit, "alternative",
                                      (json_int_t)example->alternative, "alternatives", (json_int_t)example->alternatives, "images", images_json(example, options), "prefix",
                                      pl_json_string(example->prefix), "suffix", pl_json_string(example->suffix), "attention", blocks_json(blocks), "tokens", tokens, "learned",
                                      (json_int_t)targets_of(example, &options->layout), "cut_off", (json_int_t)example->cut);
-    char *const text = whole && object ? json_dumps(object, JSON_COMPACT) : NULL;
+    char *const text = object ? json_dumps(object, JSON_COMPACT) : NULL;
     json_decref(object);
     if (!text)
         pl_fail_memory(err, "example as JSON", 0);
