@@ -34,17 +34,36 @@ static void rmsnorm(pl_context *ctx, const pl_gemma *gemma, pl_rows x, const flo
     pl_op_rmsnorm(ctx, x, weight, gemma->config.norm_offset, gemma->config.eps, y);
 }
 
-/* y = x + [post norm](map(branch)); `room`, of y's size, is free to be used; y may be x. */
-static void add_branch(pl_context *ctx, const pl_gemma *gemma, const pl_linear *map, const float *post_norm, pl_rows branch, pl_rows room, pl_rows x, pl_rows y)
+/* Values are dropped while the model is taught, from what a branch adds (not from embeddings or attention weights: big_vision, models/ppp/gemma.py). */
+static void drop(pl_context *ctx, pl_rows x)
 {
-    if (!gemma->config.post_norms) {
+    if (ctx->tape && ctx->tape->dropout > 0)
+        pl_op_dropout_inplace(ctx, ctx->tape->dropout, ctx->tape->sites++, x);
+}
+
+/* Where a branch drops values: big_vision drops behind attention's post norm, but before that of the MLP. */
+typedef enum drop_place { DROP_AFTER_NORM, DROP_BEFORE_NORM } drop_place;
+
+/* y = x + [post norm](map(branch)); `room`, of y's size, is free to be used; y may be x. */
+static void add_branch(pl_context *ctx, const pl_gemma *gemma, const pl_linear *map, const float *post_norm, drop_place place, pl_rows branch, pl_rows room, pl_rows x, pl_rows y)
+{
+    const bool drops = ctx->tape && ctx->tape->dropout > 0;
+    if (!gemma->config.post_norms && !drops) {
         pl_op_linear_add(ctx, map, branch, x, y);
         return;
     }
-    const pl_rows mapped = pl_rows_or_fresh(ctx, room), normed = pl_rows_or_fresh(ctx, mapped);
+    const pl_rows mapped = pl_rows_or_fresh(ctx, room);
+    pl_rows added = mapped;
     pl_op_linear(ctx, map, branch, mapped);
-    rmsnorm(ctx, gemma, mapped, post_norm, normed);
-    pl_op_add(ctx, x, normed, y);
+    if (gemma->config.post_norms) {
+        if (place == DROP_BEFORE_NORM)
+            drop(ctx, mapped);
+        added = pl_rows_or_fresh(ctx, mapped);
+        rmsnorm(ctx, gemma, mapped, post_norm, added);
+    }
+    if (!gemma->config.post_norms || place == DROP_AFTER_NORM)
+        drop(ctx, added);
+    pl_op_add(ctx, x, added, y);
 }
 
 /* Positions that stand before a segment's rows. */
@@ -118,7 +137,7 @@ static void attention_branch(pl_context *ctx, const pl_gemma *gemma, size_t laye
     pl_op_rope_inplace(ctx, kept->cosine, kept->sine, c->head_dim / 2, q);
     const pl_attention attention = {.heads = c->heads, .kv_heads = c->kv_heads, .head_dim = c->head_dim, .scale = c->query_scale, .softcap = c->attention_softcap, .keys = b->keys};
     pl_op_attention(ctx, &attention, q, b->attention, b->count, mixed);
-    add_branch(ctx, gemma, &w->o, w->attention_post_norm, mixed, own, kept->x, y);
+    add_branch(ctx, gemma, &w->o, w->attention_post_norm, DROP_AFTER_NORM, mixed, own, kept->x, y);
     pl_release(ctx, mark);
 }
 
@@ -134,7 +153,7 @@ static void mlp_branch(pl_context *ctx, const pl_gemma *gemma, size_t layer, pl_
         const pl_rows hidden = pl_rows_push(ctx, count, c->mlp);
         rmsnorm(ctx, gemma, chunk, w->mlp_norm, normed);
         pl_op_linear_geglu(ctx, &w->gate, &w->up, normed, hidden);
-        add_branch(ctx, gemma, &w->down, w->mlp_post_norm, hidden, normed, chunk, pl_rows_view(y, first, count));
+        add_branch(ctx, gemma, &w->down, w->mlp_post_norm, DROP_BEFORE_NORM, hidden, normed, chunk, pl_rows_view(y, first, count));
         pl_release(ctx, mark);
     }
 }

@@ -40,6 +40,7 @@ pali_status pl_tape_reserve(pl_tape *tape, size_t bytes, pali_error *err)
 void pl_tape_clear(pl_tape *tape)
 {
     tape->entry_count = tape->record_used = tape->range_count = tape->gradient_used = 0;
+    tape->sites = 0;
     tape->paused = tape->inside = false;
 }
 
@@ -179,6 +180,7 @@ static void enter_kept_region(pl_context *ctx, const void *record)
 typedef struct bordered_region {
     pl_tape_region_fn *run;
     pl_rows x, y;
+    uint64_t sites; /* before it */
     _Alignas(max_align_t) unsigned char arguments[PL_REGION_ARGUMENTS];
 } bordered_region;
 
@@ -190,6 +192,7 @@ static void run_region_again(pl_context *ctx, const void *record)
     const size_t mark = pl_arena_mark(ctx->arena), entries = tape->entry_count, ranges = tape->range_count, first = tape->gradient_used;
     tape->paused = false;
     tape->inside = true;
+    tape->sites = region.sites;
     region.run(ctx, region.arguments, region.x, region.y);
     tape->paused = true;
     tape->inside = false;
@@ -208,7 +211,7 @@ void pl_tape_region(pl_context *ctx, pl_tape_region_fn *run, const void *argumen
         return;
     }
     if (tape->keep == PL_KEEP_BORDERS) {
-        bordered_region region = {.run = run, .x = x, .y = y};
+        bordered_region region = {.run = run, .x = x, .y = y, .sites = tape->sites};
         memcpy(region.arguments, arguments, pl_min(size, sizeof region.arguments));
         ctx->failed |= size > sizeof region.arguments;
         const size_t mark = pl_arena_mark(ctx->arena);

@@ -48,6 +48,7 @@ struct pl_tape {
     pl_keep keep;
     float dropout, adapter_dropout; /* rates; 0: none */
     uint64_t dropout_key;           /* masks are a function of it, the site and the element */
+    uint64_t sites;                 /* places of the forward pass that have dropped values so far: the next one's number */
     bool paused;                    /* what is computed now leaves no record */
     bool inside;                    /* a region: its gradients are set to zero when backward comes to it */
     unsigned char *gradients;       /* [gradient_size] owned, 64-byte aligned; NULL while planning */

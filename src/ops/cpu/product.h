@@ -39,4 +39,10 @@ size_t pl_columns_of_task(size_t out, size_t threads, size_t most, size_t step);
 /* Rows of a task where there are `across` blocks of columns: all, unless those are too few for all threads. */
 size_t pl_rows_of_task(size_t rows, size_t across, size_t threads);
 
+/* Put down on a tape that records: y = scale * x W^T + bias was computed, or added to y. */
+void pl_record_product(pl_context *ctx, const pl_tensor *weight, const float *bias, float scale, pl_rows x, pl_rows y);
+
+/* Put down on a tape that records: y is, or grew by, x. */
+void pl_record_sum(pl_context *ctx, pl_rows x, pl_rows y);
+
 #endif

@@ -1,0 +1,391 @@
+/*
+ * Opening a run: model, data, what is trained, and the plan; then, unless it is
+ * a dry run, memory, state and the threads that read ahead.
+ */
+#include "train/trainer_parts.h"
+
+#include "base/clock.h"
+#include "model/find.h"
+#include "train/initialise.h"
+
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { SURVEYED = 20000, EXAMPLES_AHEAD = 64 };
+
+void pl_trainer_tell(const pl_trainer *t, pl_train_event_kind kind, const char *format, ...)
+{
+    char text[1024];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    pl_train_event event = t->last;
+    event.kind = kind;
+    event.text = text;
+    if (t->options.listen)
+        t->options.listen(t->options.context, &event);
+}
+
+pl_context pl_trainer_context(pl_trainer *t, pl_tape *tape)
+{
+    pl_context ctx = pl_engine_context(&t->engine, &t->arena);
+    ctx.regime = PL_REGIME_PREFILL;
+    ctx.tape = tape;
+    return ctx;
+}
+
+static bool is(const char *choice, const char *word)
+{
+    return strcmp(choice, word) == 0;
+}
+
+/* ---- The model -------------------------------------------------------- */
+
+static pali_status start_engine(pl_trainer *t, pali_error *err)
+{
+    t->engine.kernels = pl_kernels_get(NULL, err);
+    if (!t->engine.kernels)
+        return PALI_USAGE;
+    t->pool = t->engine.pool = pl_pool_new(t->recipe->threads, err);
+    t->engine.cache_type = PL_F32;
+    return t->pool ? PALI_OK : pl_status_of(err, PALI_MEMORY);
+}
+
+static pali_status open_model(pl_trainer *t, pali_error *err)
+{
+    const pl_recipe *r = t->recipe;
+    const char *const lora = r->lora_adapter;
+    const pl_load_options load = {.tokenizer = r->tokenizer, .preprocess = r->preprocess, .type = r->type, .lora = lora ? &lora : NULL, .lora_count = lora != NULL,
+                                  .no_final_softcap = r->no_final_softcap, .kernels = t->engine.kernels, .pool = t->pool};
+    if (r->model_config) {
+        t->model = pl_initialise(r->model_config, r->tokenizer, r->seed, t->pool, err);
+        return t->model ? PALI_OK : pl_status_of(err, PALI_MODEL);
+    }
+    char *path = pl_model_find(r->model, err);
+    if (!path)
+        return pl_status_of(err, PALI_MODEL);
+    t->model = pl_paligemma_open(path, &load, err);
+    pali_status status = t->model ? PALI_OK : pl_status_of(err, PALI_MODEL);
+    if (status == PALI_OK && !r->mask_codec)
+        status = pl_codec_open_of(path, &t->codec, err);
+    free(path);
+    return status;
+}
+
+/* Which numbers products take: bf16 beside f32 masters, unless the model itself was stored in f32. */
+static pl_activations precision_of(const pl_trainer *t)
+{
+    const char *precision = t->recipe->precision;
+    const bool narrow = is(precision, "bf16") || (is(precision, "auto") && t->stored != PL_F32);
+    return narrow ? PL_ACTIVATIONS_BF16 : PL_ACTIVATIONS_F32;
+}
+
+static pali_status open_all_of_model(pl_trainer *t, pali_error *err)
+{
+    pali_status status = start_engine(t, err);
+    if (status == PALI_OK)
+        status = open_model(t, err);
+    if (status == PALI_OK && t->recipe->mask_codec)
+        status = (t->codec = pl_codec_open(t->recipe->mask_codec, err)) ? PALI_OK : pl_status_of(err, PALI_MODEL);
+    if (status != PALI_OK)
+        return status;
+    t->stored = t->model->gemma.layers[0].q.weight.dtype;
+    t->engine.model = t->model;
+    t->engine.activations = precision_of(t);
+    return PALI_OK;
+}
+
+/* ---- Data ------------------------------------------------------------- */
+
+static pl_dataset *open_dataset(pl_trainer *t, const pl_recipe_sources *list, bool ordered, pali_error *err)
+{
+    const pl_recipe *r = t->recipe;
+    pl_data_source *sources = pl_new(list->count, sizeof *sources, "sources of data", err);
+    if (!sources)
+        return NULL;
+    for (size_t i = 0; i < list->count; i++) {
+        const pl_recipe_source *s = &list->items[i];
+        sources[i] = (pl_data_source){.path = s->path, .images = s->images, .weight = ordered ? 0 : s->weight, .skip = s->skip, .limit = s->take, .repeat = ordered ? 1 : s->repeat,
+                                      .prefix = s->prefix, .suffix = s->suffix,
+                                      .choice = ordered ? PL_CHOICE_FIRST : is(s->alternatives, "draw") ? PL_CHOICE_UNIFORM : PL_CHOICE_NO_REPLACEMENT};
+    }
+    const bool language = is(r->objective, "language");
+    const pl_data_options options = {.sources = sources, .source_count = list->count, .seed = r->seed, .ordered = ordered || !r->shuffle, .text_length = r->text_length,
+                                     .form = language ? PL_DATA_LANGUAGE : PL_DATA_PREFIX_LM, .pictures = language ? PL_PICTURES_NONE : PL_PICTURES_NEEDED,
+                                     .tokenizer = t->model->tokenizer, .image_size = t->model->config.vision.image_size, .preprocess = t->model->config.preprocess,
+                                     .kernels = t->engine.kernels, .codec = t->codec};
+    pl_dataset *dataset = pl_dataset_open(&options, err);
+    free(sources);
+    return dataset;
+}
+
+static pali_status open_data(pl_trainer *t, pali_error *err)
+{
+    const pl_recipe *r = t->recipe;
+    t->data = open_dataset(t, &r->data, false, err);
+    if (t->data && r->validation.count > 0)
+        t->held_out = open_dataset(t, &r->validation, true, err);
+    return t->data && (t->held_out || r->validation.count == 0) ? PALI_OK : pl_status_of(err, PALI_INPUT);
+}
+
+/* ---- What is trained, and the plan ------------------------------------ */
+
+static pl_patterns patterns_of(const pl_recipe_words *words)
+{
+    return (pl_patterns){.items = (const char *const *)words->items, .count = words->count};
+}
+
+static pali_status choose_parameters(pl_trainer *t, pali_error *err)
+{
+    const pl_recipe *r = t->recipe;
+    pl_group_options *groups = pl_new(r->groups.count, sizeof *groups, "groups", err);
+    pl_schedule_kind schedule = PL_SCHEDULE_COSINE;
+    if (!groups)
+        return PALI_MEMORY;
+    pali_status status = pl_schedule_parse(r->schedule, "schedule", &schedule, err);
+    for (size_t i = 0; i < r->groups.count; i++) {
+        const pl_recipe_group *g = &r->groups.items[i];
+        groups[i] = (pl_group_options){.match = patterns_of(&g->match), .lr = g->lr, .weight_decay = g->weight_decay, .warmup = g->warmup};
+    }
+    const pl_parameters_options options = {
+        .train = patterns_of(&r->train), .freeze = patterns_of(&r->freeze),
+        .lora = {.rank = r->lora_rank, .alpha = r->lora_alpha, .rank_stabilised = r->lora_rslora, .gaussian = is(r->lora_init, "gaussian"), .targets = patterns_of(&r->lora_targets),
+                 .further = r->lora_adapter != NULL},
+        .lr = r->lr, .weight_decay = r->weight_decay,
+        .schedule = {.kind = schedule, .total = t->plan.steps, .warmup = pl_schedule_warmup(r->warmup, t->plan.steps), .timescale = r->timescale},
+        .decay = is(r->optimizer, "adam") ? PL_DECAY_KERNELS : PL_DECAY_MATRICES,
+        .groups = groups, .group_count = r->groups.count, .seed = r->seed};
+    if (status == PALI_OK)
+        status = (t->parameters = pl_parameters_choose(t->model, &options, err)) ? PALI_OK : pl_status_of(err, PALI_USAGE);
+    free(groups);
+    return status == PALI_OK ? pl_parameters_attach(t->parameters, t->model, err) : status;
+}
+
+static pl_optimiser_options optimiser_options(const pl_recipe *r, pl_optimiser_kind kind)
+{
+    pl_optimiser_options o = pl_optimiser_defaults(kind);
+    o.beta1 = r->beta1;
+    o.beta2 = r->beta2;
+    o.eps = r->eps;
+    o.clip = r->clip;
+    if (kind == PL_OPTIMISER_SGD || r->momentum > 0)
+        o.momentum = r->momentum;
+    return o;
+}
+
+/* True when the vision tower moves, so that pictures are encoded anew in every step. */
+static bool trains_vision(const pl_parameters *parameters)
+{
+    for (size_t i = 0; i < parameters->count; i++)
+        if (strncmp(parameters->tensors[i].name, "vision.", strlen("vision.")) == 0)
+            return true;
+    return false;
+}
+
+static void fill_objective(pl_trainer *t)
+{
+    const pl_recipe *r = t->recipe;
+    t->layout = (pl_layout_options){.image_tokens = pl_image_tokens(t->model), .loss_on_prefix = r->loss_on_prefix, .token_mean = is(r->loss, "token_mean"),
+                                    .attention = is(r->prefix_attention, "causal")  ? PL_ATTENTION_CAUSAL
+                                                 : is(r->prefix_attention, "image") ? PL_ATTENTION_IMAGE
+                                                                                    : PL_ATTENTION_FULL};
+    t->objective = (pl_objective){.model = t->model, .smoothing = (float)r->label_smoothing, .features = !trains_vision(t->parameters)};
+}
+
+pl_plan_options pl_trainer_plan_options(const pl_trainer *t)
+{
+    const char *keep = t->recipe->checkpointing;
+    pl_context ctx = pl_engine_context(&t->engine, NULL);
+    ctx.regime = PL_REGIME_PREFILL;
+    return (pl_plan_options){.context = ctx, .objective = &t->objective, .layout = &t->layout, .parameters = t->parameters, .micro_batch = t->recipe->micro_batch,
+                             .keep = is(keep, "none") ? PL_KEEP_ALL : is(keep, "layers") ? PL_KEEP_BORDERS : -1, .max_memory = t->recipe->max_memory,
+                             .dropout = (float)t->recipe->dropout, .adapter_dropout = (float)t->recipe->lora_dropout};
+}
+
+static pali_status survey_data(pl_trainer *t, pali_error *err)
+{
+    pl_train_plan *p = &t->plan;
+    const pl_recipe *r = t->recipe;
+    const pali_status status = pl_dataset_survey(t->data, SURVEYED, &p->survey, err);
+    if (status != PALI_OK)
+        return status;
+    p->batch = r->batch;
+    p->examples = pl_dataset_epoch(t->data);
+    p->steps = r->steps ? r->steps : pl_schedule_steps(r->epochs, p->examples, r->batch);
+    p->most_pictures = p->survey.pictures_most;
+    p->most_ids = p->survey.rows > p->survey.texts ? r->text_length + 1 : pl_max(2, p->survey.ids_most);
+    const size_t side = t->model->config.vision.image_size;
+    p->examples_ahead = (uint64_t)pl_min(EXAMPLES_AHEAD + r->batch, p->survey.rows) * p->most_pictures * side * side * 3 * sizeof(float);
+    return PALI_OK;
+}
+
+static pali_status make_plan(pl_trainer *t, pali_error *err)
+{
+    pl_optimiser_kind kind;
+    pali_status status = pl_optimiser_parse(t->recipe->optimizer, "optimizer", &kind, err);
+    if (status != PALI_OK)
+        return status;
+    const pl_optimiser_options optimiser = optimiser_options(t->recipe, kind);
+    pl_parameters_forecast(t->parameters, t->model, &optimiser, &t->plan.memory);
+    pl_plan_options options = pl_trainer_plan_options(t);
+    if (t->found.path) /* how gradients are summed is part of what is resumed */
+        options.micro_batch = (size_t)json_integer_value(json_object_get(t->found.notes, "micro_batch"));
+    return pl_train_plan_make(&t->plan, &options, err);
+}
+
+/* ---- Memory and state ------------------------------------------------- */
+
+static pali_status open_cache(pl_trainer *t, pali_error *err)
+{
+    const pl_recipe *r = t->recipe;
+    if (!t->objective.features || !r->cache_features || t->plan.most_pictures == 0)
+        return PALI_OK;
+    char *folder = r->feature_cache ? pl_format(err, "%s", r->feature_cache) : pl_format(err, "%s/features", r->out);
+    if (!folder)
+        return PALI_MEMORY;
+    const pl_feature_options options = {.folder = folder, .model = pl_feature_model(t->model), .preprocess = pl_preprocess_name(t->model->config.preprocess.kind),
+                                        .tokens = pl_image_tokens(t->model), .width = t->model->config.vision.width,
+                                        .type = is(r->cache_type, "bf16") ? PL_FEATURE_BF16 : PL_FEATURE_F32};
+    t->cache = pl_feature_cache_open(&options, err);
+    free(folder);
+    return t->cache ? PALI_OK : pl_status_of(err, PALI_FAILED);
+}
+
+static void tell_bad_row(void *context, pl_place place, const pali_error *why)
+{
+    (void)place;
+    pl_trainer_tell(context, PL_TRAIN_WARNING, "row passed over: %s", why->message);
+}
+
+static pali_status start_loader(pl_trainer *t, uint64_t position, pali_error *err)
+{
+    const pl_loader_options options = {.first = position, .workers = t->recipe->workers ? t->recipe->workers : pl_min(4, pl_pool_threads(t->pool)), .ahead = EXAMPLES_AHEAD,
+                                       .stop_on_bad = is(t->recipe->on_bad_row, "stop"), .cache = t->cache, .on_bad = tell_bad_row, .on_bad_context = t};
+    t->loader = pl_loader_new(t->data, &options, err);
+    return t->loader ? PALI_OK : pl_status_of(err, PALI_MEMORY);
+}
+
+static pali_status take_memory(pl_trainer *t, pali_error *err)
+{
+    pl_optimiser_kind kind;
+    pali_status status = pl_optimiser_parse(t->recipe->optimizer, "optimizer", &kind, err);
+    if (status == PALI_OK)
+        status = pl_parameters_fill(t->parameters, t->model, t->pool, err);
+    if (status != PALI_OK)
+        return status;
+    const pl_optimiser_options options = optimiser_options(t->recipe, kind);
+    t->optimiser = pl_optimiser_new(&options, t->parameters->tensors, t->parameters->count, t->parameters->groups, t->parameters->group_count, err);
+    t->examples = pl_new(t->plan.batch, sizeof *t->examples, "examples of a step", err);
+    if (!t->optimiser || !t->examples)
+        return PALI_MEMORY;
+    t->tape.parameters = t->parameters->list;
+    t->tape.parameter_count = t->parameters->count;
+    t->tape.keep = t->plan.keep;
+    t->tape.dropout = (float)t->recipe->dropout;
+    t->tape.adapter_dropout = (float)t->recipe->lora_dropout;
+    status = pl_tape_reserve(&t->tape, t->plan.activation_gradients, err);
+    return status == PALI_OK ? pl_arena_init(&t->arena, t->plan.activations, "activations", err) : status;
+}
+
+static pali_status start(pl_trainer *t, pali_error *err)
+{
+    pali_status status = take_memory(t, err);
+    if (status == PALI_OK)
+        status = open_cache(t, err);
+    if (status == PALI_OK)
+        status = pl_trainer_restore(t, err);
+    if (status == PALI_OK && t->recipe->leak_test)
+        status = pl_trainer_check_leaks(t, err);
+    if (status == PALI_OK)
+        status = start_loader(t, t->seen, err);
+    if (status == PALI_OK)
+        status = pl_log_open(&t->log, t->recipe->out, pl_train_columns, PL_TRAIN_COLUMNS, t->resumed, t->begun_at, err);
+    return status;
+}
+
+static pali_status open_all(pl_trainer *t, pali_error *err)
+{
+    pl_buffer text = {0};
+    pali_status status = pl_recipe_write(t->recipe, &text, err);
+    t->recipe_text = text.data;
+    if (status == PALI_OK && !t->options.dry_run && !t->recipe->out)
+        status = pl_fail(err, PALI_USAGE, "out: found nothing, expected a folder for checkpoints, logs and the report");
+    if (status == PALI_OK && t->recipe->out)
+        status = pl_trainer_find(t, err);
+    if (status == PALI_OK)
+        status = open_all_of_model(t, err);
+    if (status == PALI_OK)
+        status = open_data(t, err);
+    if (status == PALI_OK)
+        status = survey_data(t, err);
+    if (status == PALI_OK)
+        status = choose_parameters(t, err);
+    if (status != PALI_OK)
+        return status;
+    fill_objective(t);
+    status = make_plan(t, err);
+    return status == PALI_OK && !t->options.dry_run ? start(t, err) : status;
+}
+
+pl_trainer *pl_trainer_open(const pl_recipe *recipe, const pl_trainer_options *options, pali_error *err)
+{
+    pl_trainer *t = pl_new(1, sizeof *t, "trainer", err);
+    if (!t)
+        return NULL;
+    t->recipe = recipe;
+    t->options = *options;
+    t->folder.lock = t->log.csv = t->log.events = -1;
+    t->best = t->last.held_out = t->last.seconds_left = NAN;
+    pl_tape_init(&t->tape);
+    if (open_all(t, err) != PALI_OK) {
+        pl_trainer_free(t);
+        return NULL;
+    }
+    t->last.steps = t->plan.steps;
+    t->began = t->last_logged = pl_now();
+    return t;
+}
+
+void pl_trainer_free(pl_trainer *t)
+{
+    if (!t)
+        return;
+    pl_loader_free(t->loader);
+    pl_feature_cache_free(t->cache);
+    pl_log_close(&t->log);
+    pl_optimiser_free(t->optimiser);
+    pl_parameters_free(t->parameters);
+    pl_dataset_free(t->held_out);
+    pl_dataset_free(t->data);
+    pl_codec_free(t->codec);
+    pl_paligemma_close(t->model);
+    pl_pool_free(t->pool);
+    pl_tape_free(&t->tape);
+    pl_arena_free(&t->arena);
+    pl_microbatch_free(&t->microbatch);
+    pl_found_snapshot_close(&t->found);
+    pl_run_folder_close(&t->folder);
+    pl_trainer_free_samples(t);
+    free(t->examples);
+    free(t->recipe_text);
+    free(t);
+}
+
+const pl_train_plan *pl_trainer_plan(const pl_trainer *t)
+{
+    return &t->plan;
+}
+
+const pl_parameters *pl_trainer_parameters(const pl_trainer *t)
+{
+    return t->parameters;
+}
+
+uint64_t pl_trainer_steps(const pl_trainer *t)
+{
+    return t->last.step;
+}
