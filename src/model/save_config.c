@@ -111,15 +111,14 @@ static json_t *vision_config(const pl_config *config)
     return vision;
 }
 
-static json_t *new_config(const pl_saving *saving)
+static json_t *new_config(const pl_config *config, const pl_tokenizer *tokenizer, const char *type)
 {
-    const pl_config *config = &saving->model->config;
-    const pl_special_ids *ids = pl_tokenizer_special(saving->model->tokenizer);
-    const int64_t image = config->image_id >= 0 ? config->image_id : ids->image >= 0 ? ids->image : (int64_t)pl_tokenizer_count(saving->model->tokenizer);
+    const pl_special_ids *ids = pl_tokenizer_special(tokenizer);
+    const int64_t image = config->image_id >= 0 ? config->image_id : ids->image >= 0 ? ids->image : (int64_t)pl_tokenizer_count(tokenizer);
     json_t *top = json_object();
     set_text(top, "model_type", "paligemma");
     json_object_set_new(top, "architectures", json_pack("[s]", "PaliGemmaForConditionalGeneration"));
-    json_object_set_new(top, "text_config", text_config(config, type_name(saving)));
+    json_object_set_new(top, "text_config", text_config(config, type));
     json_object_set_new(top, "vision_config", vision_config(config));
     set_size(top, "hidden_size", config->text.width);
     set_size(top, "projection_dim", config->text.width);
@@ -144,7 +143,7 @@ char *pl_config_json(const pl_saving *saving, pali_error *err)
 {
     const pl_checkpoint *checkpoint = saving->model->checkpoint;
     const char *type = type_name(saving);
-    json_t *top = checkpoint->config_json ? json_deep_copy(pl_json_at(checkpoint->config_json, "")) : new_config(saving);
+    json_t *top = checkpoint->config_json ? json_deep_copy(pl_json_at(checkpoint->config_json, "")) : new_config(&saving->model->config, saving->model->tokenizer, type);
     json_t *text = json_object_get(top, "text_config");
     set_type(top, type);
     if (json_object_get(text, "dtype") || json_object_get(text, "torch_dtype"))
@@ -154,6 +153,15 @@ char *pl_config_json(const pl_saving *saving, pali_error *err)
         json_object_set_new(top, "tie_word_embeddings", json_boolean(!saving->own_head));
     if (json_object_get(text, "tie_word_embeddings"))
         json_object_set_new(text, "tie_word_embeddings", json_boolean(!saving->own_head));
+    return finish(top, err);
+}
+
+char *pl_new_config_json(const pl_config *config, const pl_tokenizer *tokenizer, const char *type, pali_error *err)
+{
+    json_t *top = new_config(config, tokenizer, type);
+    set_type(top, type);
+    if (config->untied_head)
+        json_object_set_new(top, "tie_word_embeddings", json_false());
     return finish(top, err);
 }
 

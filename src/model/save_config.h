@@ -7,6 +7,9 @@
 /* config.json: the source's own with what saving changes, or one made of the configuration. */
 char *pl_config_json(const pl_saving *saving, pali_error *err);
 
+/* config.json of a model that has no source; `type` as PyTorch calls it, "float32". */
+char *pl_new_config_json(const pl_config *config, const pl_tokenizer *tokenizer, const char *type, pali_error *err);
+
 char *pl_preprocessor_json(const pl_config *config, pali_error *err);
 char *pl_generation_json(const pl_tokenizer *tokenizer, pali_error *err);
 char *pl_tokenizer_config_json(const pl_tokenizer *tokenizer, pali_error *err);
