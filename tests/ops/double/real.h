@@ -40,7 +40,7 @@
 #define cosf cos
 #define erff erf
 #define fabsf fabs
-#define fmaf fma
+#define fmaf(x, y, z) ((x) * (y) + (z)) /* faster; what it rounds is of no matter here */
 #define fmaxf fmax
 #define fminf fmin
 #define ldexpf ldexp
