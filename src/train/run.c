@@ -150,8 +150,7 @@ static pali_status list_samples(const pl_trainer *t, pl_report_sample **list, pa
     *list = pl_new(t->sample_count, sizeof **list, "samples", err);
     for (size_t i = 0; *list && i < t->sample_count; i++) {
         const pl_train_sample *s = &t->samples[i];
-        (*list)[i] = (pl_report_sample){.prefix = s->prefix, .expected = s->expected, .answer = s->answer,
-                                        .picture = {.width = s->picture.width, .height = s->picture.height, .channels = 3, .bytes = s->picture.rgb}};
+        (*list)[i] = (pl_report_sample){.prefix = s->prefix, .expected = s->expected, .answer = s->answer, .picture = s->picture.width ? &s->picture : NULL};
     }
     return *list ? PALI_OK : PALI_MEMORY;
 }

@@ -6,7 +6,6 @@
 
 #include "base/clock.h"
 #include "model/find.h"
-#include "train/initialise.h"
 
 #include <math.h>
 #include <stdarg.h>
@@ -58,13 +57,11 @@ static pali_status start_engine(pl_trainer *t, pali_error *err)
 static pali_status open_model(pl_trainer *t, pali_error *err)
 {
     const pl_recipe *r = t->recipe;
+    if (r->model_config)
+        return pl_fail(err, PALI_USAGE, "model_config: models from nothing are still to be joined to the trainer");
     const char *const lora = r->lora_adapter;
-    const pl_load_options load = {.tokenizer = r->tokenizer, .preprocess = r->preprocess, .type = r->type, .lora = lora ? &lora : NULL, .lora_count = lora != NULL,
+    const pl_load_options load = {.tokenizer = r->model_config ? NULL : r->tokenizer, .preprocess = r->preprocess, .type = r->type, .lora = lora ? &lora : NULL, .lora_count = lora != NULL,
                                   .no_final_softcap = r->no_final_softcap, .kernels = t->engine.kernels, .pool = t->pool};
-    if (r->model_config) {
-        t->model = pl_initialise(r->model_config, r->tokenizer, r->seed, t->pool, err);
-        return t->model ? PALI_OK : pl_status_of(err, PALI_MODEL);
-    }
     char *path = pl_model_find(r->model, err);
     if (!path)
         return pl_status_of(err, PALI_MODEL);
@@ -109,9 +106,9 @@ static pl_dataset *open_dataset(pl_trainer *t, const pl_recipe_sources *list, bo
         return NULL;
     for (size_t i = 0; i < list->count; i++) {
         const pl_recipe_source *s = &list->items[i];
-        sources[i] = (pl_data_source){.path = s->path, .images = s->images, .weight = ordered ? 0 : s->weight, .skip = s->skip, .limit = s->take, .repeat = ordered ? 1 : s->repeat,
+        sources[i] = (pl_data_source){.path = s->path, .images = s->images, .weight = ordered ? 0 : s->weight, .skip = s->skip, .limit = s->limit, .repeat = ordered ? 1 : s->repeat,
                                       .prefix = s->prefix, .suffix = s->suffix,
-                                      .choice = ordered ? PL_CHOICE_FIRST : is(s->alternatives, "draw") ? PL_CHOICE_UNIFORM : PL_CHOICE_NO_REPLACEMENT};
+                                      .choice = ordered || is(s->choice, "first") ? PL_CHOICE_FIRST : is(s->choice, "uniform") ? PL_CHOICE_UNIFORM : PL_CHOICE_NO_REPLACEMENT};
     }
     const bool language = is(r->objective, "language");
     const pl_data_options options = {.sources = sources, .source_count = list->count, .seed = r->seed, .ordered = ordered || !r->shuffle, .text_length = r->text_length,
@@ -230,7 +227,7 @@ static pali_status make_plan(pl_trainer *t, pali_error *err)
     if (status != PALI_OK)
         return status;
     const pl_optimiser_options optimiser = optimiser_options(t->recipe, kind);
-    pl_parameters_forecast(t->parameters, t->model, &optimiser, &t->plan.memory);
+    t->plan.memory = pl_parameters_forecast(t->parameters, &optimiser);
     pl_plan_options options = pl_trainer_plan_options(t);
     if (t->found.path) /* how gradients are summed is part of what is resumed */
         options.micro_batch = (size_t)json_integer_value(json_object_get(t->found.notes, "micro_batch"));
@@ -245,9 +242,12 @@ static pali_status open_cache(pl_trainer *t, pali_error *err)
     if (!t->objective.features || !r->cache_features || t->plan.most_pictures == 0)
         return PALI_OK;
     char *folder = r->feature_cache ? pl_format(err, "%s", r->feature_cache) : pl_format(err, "%s/features", r->out);
+    char made[160];
     if (!folder)
         return PALI_MEMORY;
-    const pl_feature_options options = {.folder = folder, .model = pl_feature_model(t->model), .preprocess = pl_preprocess_name(t->model->config.preprocess.kind),
+    snprintf(made, sizeof made, "%s %d, %s kernels, activations %d", pl_preprocess_name(t->model->config.preprocess.kind), (int)t->model->config.preprocess.filter, t->engine.kernels->level,
+             (int)t->engine.activations);
+    const pl_feature_options options = {.folder = folder, .model = pl_feature_model(&t->model->siglip), .made = made,
                                         .tokens = pl_image_tokens(t->model), .width = t->model->config.vision.width,
                                         .type = is(r->cache_type, "bf16") ? PL_FEATURE_BF16 : PL_FEATURE_F32};
     t->cache = pl_feature_cache_open(&options, err);
