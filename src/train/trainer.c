@@ -5,8 +5,11 @@
 #include "train/trainer_parts.h"
 
 #include "base/clock.h"
+#include "base/folder.h"
 #include "model/find.h"
+#include "train/initialise.h"
 
+#include <errno.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -54,21 +57,36 @@ static pali_status start_engine(pl_trainer *t, pali_error *err)
     return t->pool ? PALI_OK : pl_status_of(err, PALI_MEMORY);
 }
 
+/* A model from nothing is made in OUT/initial, or for a dry run in a folder that goes away again. */
+static char *make_model(pl_trainer *t, pali_error *err)
+{
+    const pl_recipe *r = t->recipe;
+    const pl_initialise_options options = {.config = r->model_config, .tokenizer = r->tokenizer, .seed = r->seed, .pool = t->pool};
+    const char *temporary = getenv("TMPDIR");
+    char *path = t->options.dry_run ? pl_format(err, "%s/pali-XXXXXX", temporary ? temporary : "/tmp") : pl_format(err, "%s/initial", r->out);
+    if (path && t->options.dry_run && !mkdtemp(path))
+        pl_fail(err, PALI_FAILED, "%s: %s", path, strerror(errno));
+    else if (path && pl_initialise(path, &options, err) == PALI_OK)
+        return path;
+    free(path);
+    return NULL;
+}
+
 static pali_status open_model(pl_trainer *t, pali_error *err)
 {
     const pl_recipe *r = t->recipe;
-    if (r->model_config)
-        return pl_fail(err, PALI_USAGE, "model_config: models from nothing are still to be joined to the trainer");
     const char *const lora = r->lora_adapter;
     const pl_load_options load = {.tokenizer = r->model_config ? NULL : r->tokenizer, .preprocess = r->preprocess, .type = r->type, .lora = lora ? &lora : NULL, .lora_count = lora != NULL,
                                   .no_final_softcap = r->no_final_softcap, .kernels = t->engine.kernels, .pool = t->pool};
-    char *path = pl_model_find(r->model, err);
+    char *path = r->model_config ? make_model(t, err) : pl_model_find(r->model, err);
     if (!path)
         return pl_status_of(err, PALI_MODEL);
     t->model = pl_paligemma_open(path, &load, err);
     pali_status status = t->model ? PALI_OK : pl_status_of(err, PALI_MODEL);
     if (status == PALI_OK && !r->mask_codec)
         status = pl_codec_open_of(path, &t->codec, err);
+    if (r->model_config && t->options.dry_run)
+        pl_folder_remove(path); /* its files are mapped, and stay as long as that */
     free(path);
     return status;
 }
