@@ -163,7 +163,7 @@ static void odd_inputs_of(setting s)
 
 static void weights_of(setting s)
 {
-    static const size_t sizes[][3] = {{1, 3, 5}, {7, 33, 65}, {300, 70, 99}, {547, 8, 130}, {259, 130, 8}, {65, 300, 600}, {1100, 17, 20}, {2500, 9, 40}};
+    static const size_t sizes[][3] = {{1, 3, 5}, {7, 33, 65}, {300, 70, 99}, {547, 8, 130}, {259, 130, 8}, {65, 300, 600}, {1100, 17, 20}, {2500, 9, 40}, {70000, 2, 3}};
     for (size_t a = 0; a < sizeof activations / sizeof *activations; a++)
         for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
             s.activations = activations[a];

@@ -203,15 +203,17 @@ void pl_product_backward_input(pl_context *ctx, const pl_tensor *weight, pl_rows
 /* ---- The gradient of W ----------------------------------------------- */
 
 enum {
-    OUT_BLOCK = 288,         /* rows and columns of dw of a task, most and least */
+    OUT_BLOCK = 288,          /* rows and columns of dw of a task, most and least */
     IN_BLOCK = 2048,
     LEAST_BLOCK = 64,
-    LARGE_BLOCK = 256,       /* cut further until each thread has TASKS_A_THREAD */
+    LARGE_BLOCK = 256,        /* cut further until each thread has TASKS_A_THREAD */
     TASKS_A_THREAD = 4,
-    TURN_ROWS = 64,          /* rows that are turned and packed at a time: their pages fit the first TLB */
-    SLICE_BF16 = 512,        /* rows of dy and x at a time */
-    PART_ROWS = 1024,        /* rows of a partial sum, where dw is too small to keep threads busy */
-    SMALL_VALUES = 256 << 10 /* of such a dw */
+    TURN_ROWS = 64,           /* rows that are turned and packed at a time: their pages fit the first TLB */
+    SLICE_BF16 = 512,         /* rows of dy and x at a time */
+    SMALL_VALUES = 256 << 10, /* of a dw too small to keep threads busy, which is summed in parts */
+    PART_ROWS = 1024,         /* of a part, at least */
+    MOST_PARTS = 64,
+    PARTIAL_VALUES = 4 << 20  /* of all parts together */
 };
 
 typedef struct weight_job {
@@ -321,7 +323,8 @@ void pl_product_backward_weight(pl_context *ctx, pl_rows dy, pl_rows x, float *d
     if (x.count == 0)
         return;
     if (values <= SMALL_VALUES && x.count >= 2 * PART_ROWS) {
-        job.part_rows = even_step(x.count, PART_ROWS);
+        const size_t most = pl_min(MOST_PARTS, PARTIAL_VALUES / pl_max(values, 1));
+        job.part_rows = even_step(x.count, pl_max(PART_ROWS, (x.count + most - 1) / most));
         job.parts = (x.count + job.part_rows - 1) / job.part_rows;
         job.partial = pl_push(ctx, job.parts * values, sizeof *job.partial);
     }
