@@ -201,13 +201,15 @@ static bool trains_vision(const pl_parameters *parameters)
     return false;
 }
 
+static pl_prefix_attention attention_of(const pl_recipe *r)
+{
+    return is(r->prefix_attention, "causal") ? PL_ATTENTION_CAUSAL : is(r->prefix_attention, "image") ? PL_ATTENTION_IMAGE : PL_ATTENTION_FULL;
+}
+
 static void fill_objective(pl_trainer *t)
 {
     const pl_recipe *r = t->recipe;
-    t->layout = (pl_layout_options){.image_tokens = pl_image_tokens(t->model), .loss_on_prefix = r->loss_on_prefix, .token_mean = is(r->loss, "token_mean"),
-                                    .attention = is(r->prefix_attention, "causal")  ? PL_ATTENTION_CAUSAL
-                                                 : is(r->prefix_attention, "image") ? PL_ATTENTION_IMAGE
-                                                                                    : PL_ATTENTION_FULL};
+    t->layout = (pl_layout_options){.image_tokens = pl_image_tokens(t->model), .attention = attention_of(r), .loss_on_prefix = r->loss_on_prefix, .token_mean = is(r->loss, "token_mean")};
     t->objective = (pl_objective){.model = t->model, .smoothing = (float)r->label_smoothing, .features = !trains_vision(t->parameters)};
 }
 
@@ -332,14 +334,15 @@ static pali_status open_all(pl_trainer *t, pali_error *err)
     t->recipe_text = text.data;
     if (status == PALI_OK && !t->options.dry_run && !t->recipe->out)
         status = pl_fail(err, PALI_USAGE, "out: found nothing, expected a folder for checkpoints, logs and the report");
-    if (status == PALI_OK && t->recipe->out)
+    if (status == PALI_OK && t->recipe->out && !t->options.rows_only)
         status = pl_trainer_find(t, err);
     if (status == PALI_OK)
         status = open_all_of_model(t, err);
     if (status == PALI_OK)
         status = open_data(t, err);
-    if (status == PALI_OK)
-        status = survey_data(t, err);
+    if (status != PALI_OK || t->options.rows_only)
+        return status;
+    status = survey_data(t, err);
     if (status == PALI_OK)
         status = choose_parameters(t, err);
     if (status != PALI_OK)
@@ -406,4 +409,16 @@ const pl_parameters *pl_trainer_parameters(const pl_trainer *t)
 uint64_t pl_trainer_steps(const pl_trainer *t)
 {
     return t->last.step;
+}
+
+const pl_dataset *pl_trainer_dataset(const pl_trainer *t, bool held_out)
+{
+    return held_out ? t->held_out : t->data;
+}
+
+pl_show_options pl_trainer_show(const pl_trainer *t)
+{
+    const pl_prefix_attention attention = attention_of(t->recipe);
+    return (pl_show_options){.image_tokens = pl_image_tokens(t->model), .loss_on_prefix = t->recipe->loss_on_prefix, .causal_prefix = attention != PL_ATTENTION_FULL,
+                             .causal_image = attention == PL_ATTENTION_CAUSAL};
 }

@@ -11,6 +11,7 @@
 #include "train/parameters.h"
 #include "train/plan.h"
 #include "train/recipe.h"
+#include "train/show.h"
 
 /* What a run tells as it goes. */
 typedef enum pl_train_event_kind {
@@ -41,6 +42,7 @@ typedef struct pl_trainer_options {
     void *context;
     bool (*stop)(void *context); /* asked between micro-batches; true: save and end with PALI_CANCELLED */
     bool dry_run; /* plan only: nothing is written, no weight is copied */
+    bool rows_only; /* no further than to the rows: no plan; with dry_run */
 } pl_trainer_options;
 
 typedef struct pl_trainer pl_trainer;
@@ -52,6 +54,10 @@ void pl_trainer_free(pl_trainer *trainer);
 /* Valid as long as the trainer. */
 const pl_train_plan *pl_trainer_plan(const pl_trainer *trainer);
 const pl_parameters *pl_trainer_parameters(const pl_trainer *trainer);
+
+/* The rows that are learned from, or the held-out ones (NULL: there are none), and how they are to be shown. */
+const pl_dataset *pl_trainer_dataset(const pl_trainer *trainer, bool held_out);
+pl_show_options pl_trainer_show(const pl_trainer *trainer);
 
 /* Steps made so far, those before a resume too. */
 uint64_t pl_trainer_steps(const pl_trainer *trainer);
