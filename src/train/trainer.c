@@ -206,11 +206,16 @@ static pl_prefix_attention attention_of(const pl_recipe *r)
     return is(r->prefix_attention, "causal") ? PL_ATTENTION_CAUSAL : is(r->prefix_attention, "image") ? PL_ATTENTION_IMAGE : PL_ATTENTION_FULL;
 }
 
-static void fill_objective(pl_trainer *t)
+static pl_layout_options layout_of(const pl_trainer *t)
 {
     const pl_recipe *r = t->recipe;
-    t->layout = (pl_layout_options){.image_tokens = pl_image_tokens(t->model), .attention = attention_of(r), .loss_on_prefix = r->loss_on_prefix, .token_mean = is(r->loss, "token_mean")};
-    t->objective = (pl_objective){.model = t->model, .smoothing = (float)r->label_smoothing, .features = !trains_vision(t->parameters)};
+    return (pl_layout_options){.image_tokens = pl_image_tokens(t->model), .attention = attention_of(r), .loss_on_prefix = r->loss_on_prefix, .token_mean = is(r->loss, "token_mean")};
+}
+
+static void fill_objective(pl_trainer *t)
+{
+    t->layout = layout_of(t);
+    t->objective = (pl_objective){.model = t->model, .smoothing = (float)t->recipe->label_smoothing, .features = !trains_vision(t->parameters)};
 }
 
 pl_plan_options pl_trainer_plan_options(const pl_trainer *t)
@@ -418,7 +423,5 @@ const pl_dataset *pl_trainer_dataset(const pl_trainer *t, bool held_out)
 
 pl_show_options pl_trainer_show(const pl_trainer *t)
 {
-    const pl_prefix_attention attention = attention_of(t->recipe);
-    return (pl_show_options){.image_tokens = pl_image_tokens(t->model), .loss_on_prefix = t->recipe->loss_on_prefix, .causal_prefix = attention != PL_ATTENTION_FULL,
-                             .causal_image = attention == PL_ATTENTION_CAUSAL};
+    return (pl_show_options){.layout = layout_of(t)};
 }
