@@ -110,6 +110,34 @@ pali_status pl_vocabulary_reserve(pl_vocabulary *v, size_t pieces, size_t bytes,
     return status == PALI_OK ? grow_index(v, pieces, err) : status;
 }
 
+pali_status pl_vocabulary_copy(pl_vocabulary *copy, const pl_vocabulary *v, pali_error *err)
+{
+    pl_vocabulary_init(copy);
+    pali_status status = pl_vocabulary_reserve(copy, v->count, v->text_size, err);
+    for (size_t id = 0; status == PALI_OK && id < v->count; id++) {
+        size_t length;
+        const char *text = pl_vocabulary_piece(v, (int32_t)id, &length);
+        status = pl_vocabulary_push(copy, text, length, v->scores[id], (pl_piece_type)v->types[id], err);
+    }
+    if (status == PALI_OK && v->merges && !(copy->merges = pl_new_raw(v->merge_count, sizeof *copy->merges, "merges", err)))
+        status = PALI_MEMORY;
+    if (status != PALI_OK) {
+        pl_vocabulary_free(copy);
+        return status;
+    }
+    if (v->merges)
+        memcpy(copy->merges, v->merges, v->merge_count * sizeof *copy->merges);
+    copy->merge_count = v->merge_count;
+    memcpy(copy->bytes, v->bytes, sizeof copy->bytes);
+    copy->bos = v->bos;
+    copy->eos = v->eos;
+    copy->pad = v->pad;
+    copy->unk = v->unk;
+    copy->byte_fallback = v->byte_fallback;
+    copy->add_dummy_prefix = v->add_dummy_prefix;
+    return PALI_OK;
+}
+
 static bool is_utf8(const char *text, size_t length)
 {
     bool valid = true;

@@ -54,6 +54,9 @@ typedef struct pl_vocabulary {
 void pl_vocabulary_init(pl_vocabulary *v);
 void pl_vocabulary_free(pl_vocabulary *v);
 
+/* Fills *copy with all of v and room for more pieces; on failure *copy is empty. */
+pali_status pl_vocabulary_copy(pl_vocabulary *copy, const pl_vocabulary *v, pali_error *err);
+
 /* Makes room for as many pieces, of as many bytes in all, so that pushing them need not. */
 pali_status pl_vocabulary_reserve(pl_vocabulary *v, size_t pieces, size_t bytes, pali_error *err);
 

@@ -242,12 +242,14 @@ static pali_status open_tokenizer(pl_paligemma *model, const char *path, pali_er
  * Ids without a piece (or with one that a GGUF only fills rows with), and the
  * image placeholder, are rows that nobody trained as answers.
  */
-static pali_status ban_ids(pl_paligemma *model, pali_error *err)
+pali_status pl_paligemma_ban_ids(pl_paligemma *model, pali_error *err)
 {
     const size_t rows = model->config.text.vocabulary, pieces = pl_tokenizer_count(model->tokenizer);
-    model->banned = pl_new(rows, 1, "vocabulary", err);
-    if (!model->banned)
+    unsigned char *banned = pl_new(rows, 1, "vocabulary", err);
+    if (!banned)
         return PALI_MEMORY;
+    free(model->banned);
+    model->banned = banned;
     const uint8_t *types = pl_tokenizer_vocabulary(model->tokenizer)->types;
     for (size_t id = 0; id < rows; id++)
         model->banned[id] = id >= pieces || types[id] == PL_PIECE_UNUSED;
@@ -339,7 +341,7 @@ static pali_status load(pl_paligemma *model, const char *path, const pl_load_opt
     if (status == PALI_OK)
         status = open_tokenizer(model, options->tokenizer, err);
     if (status == PALI_OK)
-        status = ban_ids(model, err);
+        status = pl_paligemma_ban_ids(model, err);
     if (status == PALI_OK && is_adapter)
         status = pl_paligemma_add_adapter(model, path, err);
     for (size_t i = 0; status == PALI_OK && i < options->lora_count; i++)

@@ -89,6 +89,18 @@ void pl_paligemma_point(pl_paligemma *model, const pl_weight *weight, size_t lay
  */
 pali_status pl_paligemma_place(pl_paligemma *model, const pl_weight *weight, size_t layer, const pl_source *source, pl_dtype type, pl_pool *pool, pali_error *err);
 
+/*
+ * Adds tokens to the vocabulary (grow.c): pieces [count] that the tokenizer
+ * cuts out of any text, each with a row of its own in the embedding, drawn from
+ * N(0, 0.02^2) by the seed; the matrix grows where it has no rows to spare. To
+ * be called before anything else refers to tokenizer or embedding. PALI_USAGE
+ * for a piece that is there already, or a type whose rows cannot be made.
+ */
+pali_status pl_paligemma_add_tokens(pl_paligemma *model, const char *const *pieces, size_t count, uint64_t seed, pali_error *err);
+
+/* Marks what is never an answer: ids without a piece, the image placeholder (load.c). */
+pali_status pl_paligemma_ban_ids(pl_paligemma *model, pali_error *err);
+
 /* Tokens of a picture. */
 static inline size_t pl_image_tokens(const pl_paligemma *model)
 {

@@ -142,6 +142,21 @@ pl_tokenizer *pl_tokenizer_new(pl_vocabulary *v, pali_error *err)
     return t;
 }
 
+pl_tokenizer *pl_tokenizer_extend(const pl_tokenizer *tokenizer, const char *const *pieces, size_t count, pali_error *err)
+{
+    pl_vocabulary v;
+    if (pl_vocabulary_copy(&v, &tokenizer->vocabulary, err) != PALI_OK)
+        return NULL;
+    pali_status status = PALI_OK;
+    for (size_t i = 0; status == PALI_OK && i < count; i++)
+        status = pl_vocabulary_push(&v, pieces[i], strlen(pieces[i]), 0, PL_PIECE_USER_DEFINED, err);
+    if (status == PALI_OK)
+        status = pl_vocabulary_finish(&v, err);
+    pl_tokenizer *extended = status == PALI_OK ? pl_tokenizer_new(&v, err) : NULL;
+    pl_vocabulary_free(&v);
+    return extended;
+}
+
 void pl_tokenizer_free(pl_tokenizer *t)
 {
     if (!t)

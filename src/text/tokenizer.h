@@ -50,6 +50,9 @@ pl_tokenizer *pl_tokenizer_open(const char *path, bool add_locations, pali_error
 pl_tokenizer *pl_tokenizer_new(pl_vocabulary *v, pali_error *err);
 void pl_tokenizer_free(pl_tokenizer *tokenizer); /* NULL allowed */
 
+/* The same with pieces [count] more, found in any text before it is merged; their ids come after the others'. */
+pl_tokenizer *pl_tokenizer_extend(const pl_tokenizer *tokenizer, const char *const *pieces, size_t count, pali_error *err);
+
 size_t pl_tokenizer_count(const pl_tokenizer *tokenizer); /* pieces; ids are below it */
 const pl_special_ids *pl_tokenizer_special(const pl_tokenizer *tokenizer);
 const pl_vocabulary *pl_tokenizer_vocabulary(const pl_tokenizer *tokenizer);
