@@ -83,57 +83,56 @@ static bool exchange(const char *a, const char *b)
 #endif
 }
 
-/* Brings the entries of the folder that `path` stands in to the disk. */
-static void sync_parent(const char *path)
+/* The folder that `path` stands in, new: known before a name is changed, so that the change can be brought to the disk. */
+static char *parent_of(const char *path, pali_error *err)
 {
-    char *const parent = pl_strdup(path, NULL);
-    char *const slash = parent ? strrchr(parent, '/') : NULL;
-    if (slash)
-        slash[slash == parent] = '\0';
-    if (parent)
-        pl_folder_sync(slash ? parent : ".");
-    free(parent);
+    const char *const slash = strrchr(path, '/');
+    return slash ? pl_strndup(path, slash == path ? 1 : (size_t)(slash - path), err) : pl_strdup(".", err);
 }
 
 pali_status pl_folder_install(const char *made, const char *path, pali_error *err)
 {
+    char *const parent = parent_of(path, err), *const aside = parent ? pl_format(err, "%s.old.tmp", path) : NULL;
     int reason = 0;
+    if (!aside) {
+        free(parent);
+        return PALI_MEMORY;
+    }
     pl_folder_sync(made);
     if (!pl_is_folder(path)) {
         reason = rename(made, path) == 0 ? 0 : errno;
     } else if (exchange(made, path)) {
         pl_folder_remove(made); /* is the old one now */
     } else {
-        char *const aside = pl_format(err, "%s.old.tmp", path);
-        if (!aside)
-            return PALI_MEMORY;
         reason = rename(path, aside) != 0 ? errno : rename(made, path) == 0 ? 0 : errno;
         if (reason == 0)
             pl_folder_remove(aside);
         else
             rename(aside, path);
-        free(aside);
     }
-    if (reason)
-        return fail(path, "write", reason, err);
-    sync_parent(path);
-    return PALI_OK;
+    if (reason == 0)
+        pl_folder_sync(parent);
+    free(aside);
+    free(parent);
+    return reason ? fail(path, "write", reason, err) : PALI_OK;
 }
 
 pali_status pl_link_replace(const char *path, const char *target, pali_error *err)
 {
-    char *const made = pl_format(err, "%s.%ld.tmp", path, (long)getpid());
-    if (!made)
+    char *const parent = parent_of(path, err), *const made = parent ? pl_format(err, "%s.%ld.tmp", path, (long)getpid()) : NULL;
+    if (!made) {
+        free(parent);
         return PALI_MEMORY;
+    }
     unlink(made);
     int reason = symlink(target, made) == 0 ? 0 : errno;
     if (reason == 0 && rename(made, path) != 0) {
         reason = errno;
         unlink(made);
     }
+    if (reason == 0)
+        pl_folder_sync(parent);
     free(made);
-    if (reason)
-        return fail(path, "make the link", reason, err);
-    sync_parent(path);
-    return PALI_OK;
+    free(parent);
+    return reason ? fail(path, "make the link", reason, err) : PALI_OK;
 }
