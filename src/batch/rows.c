@@ -68,18 +68,6 @@ static pali_status read_prompt(pl_row *row, const char *otherwise, pali_error *e
     return PALI_OK;
 }
 
-/* A whole number of 1 to `most`, where the row has the field. */
-static pali_status read_count(const pl_row *row, const char *field, size_t most, size_t *count, pali_error *err)
-{
-    const json_t *const value = json_object_get(row->json, field);
-    if (!value)
-        return PALI_OK;
-    if (!json_is_integer(value) || json_integer_value(value) < 1 || (unsigned long long)json_integer_value(value) > most)
-        return pl_fail(err, PALI_INPUT, "field '%s': found %s, expected a whole number from 1 to %zu", field, json_is_integer(value) ? "another number" : pl_json_type_name(value), most);
-    *count = (size_t)json_integer_value(value);
-    return PALI_OK;
-}
-
 /* Paths of pictures are relative to the file's folder. */
 static pali_status read_path(pl_row *row, const char *folder, const json_t *value, pali_error *err)
 {
@@ -120,9 +108,9 @@ pali_status pl_row_read(const pl_row_file *file, size_t i, const pl_row_defaults
     if (status == PALI_OK)
         status = read_prompt(row, defaults->prompt, err);
     if (status == PALI_OK)
-        status = read_count(row, "frames", PL_ROW_MOST_IMAGES, &row->frames, err);
+        status = pl_jsonl_count(row->json, "frames", PL_ROW_MOST_IMAGES, &row->frames, err);
     if (status == PALI_OK)
-        status = read_count(row, "stride", 1000000, &row->stride, err);
+        status = pl_jsonl_count(row->json, "stride", 1000000, &row->stride, err);
     if (status == PALI_OK)
         status = read_paths(row, file->folder, err);
     return status;

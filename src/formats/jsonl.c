@@ -58,6 +58,17 @@ pali_status pl_jsonl_texts(const json_t *row, const char *field, const char ***t
     return PALI_OK;
 }
 
+pali_status pl_jsonl_count(const json_t *row, const char *field, size_t most, size_t *count, pali_error *err)
+{
+    const json_t *const value = json_object_get(row, field);
+    if (!value)
+        return PALI_OK;
+    if (!json_is_integer(value) || json_integer_value(value) < 1 || (unsigned long long)json_integer_value(value) > most)
+        return pl_fail(err, PALI_INPUT, "field '%s': found %s, expected a whole number from 1 to %zu", field, json_is_integer(value) ? "another number" : pl_json_type_name(value), most);
+    *count = (size_t)json_integer_value(value);
+    return PALI_OK;
+}
+
 char *pl_jsonl_path(const char *folder, const char *name, pali_error *err)
 {
     if (strcmp(name, "-") == 0 && !(folder && *folder)) /* a file's name here, not standard input */

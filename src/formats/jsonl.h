@@ -22,6 +22,9 @@ const char *pl_json_type_name(const json_t *value);
 /* The texts of a field that is one text or a list of them: *texts is new, freed with free also after a failure (start with NULL); they are borrowed from the row. */
 pali_status pl_jsonl_texts(const json_t *row, const char *field, const char ***texts, size_t *count, pali_error *err);
 
+/* A whole number from 1 to `most`, where the row has the field; else *count stays. */
+pali_status pl_jsonl_count(const json_t *row, const char *field, size_t most, size_t *count, pali_error *err);
+
 /* The path of a name in a row, new: relative ones are of the folder ("" or NULL: as they are). */
 char *pl_jsonl_path(const char *folder, const char *name, pali_error *err);
 

@@ -35,6 +35,7 @@ typedef struct pl_data_source {
     const char *prefix; /* template (template.h), "answer en {question}"; NULL: the field "prefix" */
     const char *suffix; /* template, of one alternative; NULL: "suffix", "suffixes", or objects */
     pl_data_choice choice;
+    size_t frames, stride; /* of rows that do not say: their files are a clip of so many frames, one in so many; 0: pictures */
 } pl_data_source;
 
 /* What a row becomes. */

@@ -207,24 +207,3 @@ void pl_row_text_free(pl_row_text *text)
     free(text->suffix);
     *text = (pl_row_text){0};
 }
-
-/* ---- Pictures ---------------------------------------------------------- */
-
-pali_status pl_row_pictures(const pl_dataset *dataset, const json_t *row, const char ***names, size_t *count, pali_error *err)
-{
-    const pl_data_pictures pictures = pl_dataset_options(dataset)->pictures;
-    const json_t *const one = json_object_get(row, "image"), *const several = json_object_get(row, "images");
-    *count = 0;
-    if (pictures == PL_PICTURES_NONE || (pictures == PL_PICTURES_OPTIONAL && !one && !several))
-        return PALI_OK;
-    if (one && several)
-        return pl_fail(err, PALI_INPUT, "found both 'image' and 'images', expected one of them");
-    const char *const field = several ? "images" : "image";
-    const pali_status status = pl_jsonl_texts(row, field, names, count, err);
-    if (status == PALI_OK && *count > PL_DATA_MOST_PICTURES)
-        return pl_fail(err, PALI_INPUT, "field '%s': found %zu paths, expected at most %d", field, *count, PL_DATA_MOST_PICTURES);
-    for (size_t i = 0; status == PALI_OK && i < *count; i++)
-        if (!*(*names)[i])
-            return pl_fail(err, PALI_INPUT, "field '%s': found an empty path, expected that of a picture", field);
-    return status;
-}

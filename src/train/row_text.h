@@ -28,7 +28,4 @@ void pl_row_text_free(pl_row_text *text);
 /* Which of `count` answers a visit takes; a pure function. */
 size_t pl_row_choose(uint64_t seed, pl_data_choice choice, pl_place place, size_t count);
 
-/* The names of a row's pictures as it writes them, in a new list freed with free also after a failure (start with NULL); borrowed from the row. */
-pali_status pl_row_pictures(const pl_dataset *dataset, const json_t *row, const char ***names, size_t *count, pali_error *err);
-
 #endif

@@ -2,6 +2,7 @@
 #include "train/example.h"
 
 #include "formats/jsonl.h"
+#include "train/row_pictures.h"
 #include "train/row_text.h"
 
 #include <stdlib.h>
@@ -44,23 +45,22 @@ static pali_status survey_row(const pl_dataset *dataset, pl_place place, wanted 
     if (!line)
         return pl_status_of(err, PALI_FAILED);
     json_t *row = NULL;
-    const char **names = NULL;
-    size_t count = 0;
+    pl_row_pictures pictures = {0};
     pali_status status = pl_jsonl_parse(line, length, &row, err);
     free(line);
     if (status == PALI_OK)
-        status = pl_row_pictures(dataset, row, &names, &count, err);
+        status = pl_row_pictures_read(dataset, place.source, row, &pictures, err);
     if (status == PALI_OK && want.texts)
         status = survey_texts(dataset, place, row, survey, ids, err);
     if (want.pictures) {
         survey->rows++;
         survey->bad += status == PALI_INPUT;
         if (status == PALI_OK) {
-            survey->pictures += count;
-            survey->pictures_most = pl_max(survey->pictures_most, count);
+            survey->pictures += pl_row_pictures_count(&pictures);
+            survey->pictures_most = pl_max(survey->pictures_most, pl_row_pictures_count(&pictures));
         }
     }
-    free(names);
+    free(pictures.names);
     json_decref(row);
     return status == PALI_INPUT ? PALI_OK : status; /* a bad row is that row's own matter, and its turn's */
 }

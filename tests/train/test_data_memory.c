@@ -129,6 +129,11 @@ static void every_allocation_may_fail(void **state)
     exhaust("loader", open_and_work, &j, PALI_OK);
     j.work = show;
     exhaust("show", open_and_work, &j, PALI_OK);
+    const pl_data_source clip = {.path = data_write("clip.jsonl", "{\"image\": \"clip0.gif\", \"frames\": 2, \"prefix\": \"p\", \"suffix\": \"s\"}"), .images = "tests/data/image"};
+    j.options.sources = &clip;
+    j.work = read_one;
+    exhaust("clip", open_and_work, &j, PALI_OK);
+    j.options.sources = &plain;
     j.work = keep;
     exhaust("features", open_and_work, &j, PALI_OK);
     pl_codec_free(codec);

@@ -280,6 +280,44 @@ static void pictures_are_ready(void **state)
     pl_example_free(other);
 }
 
+static void check_frame(const pl_example_image *image, const pl_image *frame)
+{
+    static float pixels[3 * 28 * 28];
+    assert_int_equal(pl_preprocess(frame, 28, NULL, &(pl_hands){.kernels = pl_kernels_get(NULL, NULL)}, pixels, NULL), PALI_OK);
+    assert_memory_equal(image->pixels, pixels, sizeof pixels);
+    assert_int_equal(image->picture.width, frame->width);
+}
+
+/* Every second frame of an animation, round and round; and the same of files. */
+static void clips_are_pictures(void **state)
+{
+    (void)state;
+    const pl_data_source source = {.images = "tests/data/image"};
+    pl_example *const clip = good("{\"image\": \"clip0.gif\", \"frames\": 5, \"stride\": 2, \"prefix\": \"p\", \"suffix\": \"s\"}", source, (pl_data_options){0});
+    size_t size;
+    char *const bytes = pl_file_read("tests/data/image/clip0.gif", 1 << 24, &size, PALI_INPUT, NULL);
+    pl_frames frames;
+    assert_int_equal(pl_image_frames(bytes, size, "clip", 0, &frames, NULL), PALI_OK);
+    assert_true(frames.count > 2 && frames.count < 10);
+    assert_int_equal(clip->image_count, 5);
+    const size_t different = (frames.count + 1) / 2;
+    for (size_t i = 0; i < 5; i++)
+        check_frame(&clip->images[i], &frames.frames[i % different * 2]);
+    assert_true(clip->images[0].picture.hash != clip->images[1].picture.hash);
+    pl_frames_free(&frames);
+    free(bytes);
+    pl_example_free(clip);
+    pl_example *const stills = good("{\"images\": [\"a.png\", \"none.png\", \"b.png\"], \"prefix\": \"p\", \"suffix\": \"s\"}", (pl_data_source){.images = "tests/data/tiny", .frames = 3, .stride = 2},
+                                    (pl_data_options){0});
+    assert_int_equal(stills->image_count, 3);
+    assert_string_equal(stills->images[1].path, "tests/data/tiny/b.png");
+    assert_string_equal(stills->images[2].path, "tests/data/tiny/a.png");
+    pl_example_free(stills);
+    pali_error err = {0};
+    assert_null(example_of("{\"image\": \"clip0.gif\", \"frames\": 0, \"prefix\": \"p\", \"suffix\": \"s\"}", source, (pl_data_options){0}, &err));
+    assert_non_null(strstr(err.message, "field 'frames': found another number, expected a whole number from 1 to 256"));
+}
+
 /* ---- What is wrong ------------------------------------------------------ */
 
 static void bad_rows_say_what_is_wrong(void **state)
@@ -393,7 +431,7 @@ int main(void)
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(ids_are_those_of_the_processor), cmocka_unit_test(a_prompt_may_be_cut), cmocka_unit_test(plain_language), cmocka_unit_test(templates_are_filled),
         cmocka_unit_test(alternatives_of_templates), cmocka_unit_test(boxes_become_locations), cmocka_unit_test(masks_become_codes), cmocka_unit_test(masks_of_the_row),
-        cmocka_unit_test(pictures_are_ready), cmocka_unit_test(bad_rows_say_what_is_wrong), cmocka_unit_test(what_else_is_wrong), cmocka_unit_test(a_survey_bounds_the_rows),
+        cmocka_unit_test(pictures_are_ready), cmocka_unit_test(clips_are_pictures), cmocka_unit_test(bad_rows_say_what_is_wrong), cmocka_unit_test(what_else_is_wrong), cmocka_unit_test(a_survey_bounds_the_rows),
     };
     return cmocka_run_group_tests_name("example", tests, data_begin, data_end);
 }
