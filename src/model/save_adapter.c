@@ -376,8 +376,9 @@ static char *config_text(const adapter *a, pali_error *err)
     json_t *const ranks = json_object(), *const alphas = json_object(), *const targets = target_modules(a, err);
     pali_status status = targets ? fill_patterns(a, ranks, alphas, err) : pl_status_of(err, PALI_MEMORY);
     json_t *const top = json_object();
-    char *const absolute = options->base ? NULL : realpath(a->model->checkpoint->path, NULL);
-    const char *base = options->base ? options->base : absolute ? absolute : a->model->checkpoint->path;
+    const char *const opened = a->model->checkpoint ? a->model->checkpoint->path : "";
+    char *const absolute = options->base ? NULL : realpath(opened, NULL);
+    const char *const base = options->base ? options->base : absolute ? absolute : opened;
     if (status == PALI_OK) {
         json_object_set_new(top, "base_model_name_or_path", pl_json_string(base));
         json_object_set_new(top, "bias", json_string("none"));
