@@ -1,30 +1,16 @@
 /*
  * Put before every source of the double build (-include): float means double
  * from here on, so that gradients can be held against finite differences to
- * more digits than float has. The system's headers come first and stay as they
- * are. A function that is missing below shows as a warning about its result. Without a processor's name only the level `ref` is left. Numbers of
- * other types (bf16, f16) are not to be used: their conversions know the bits
- * of a float.
+ * more digits than float has. System headers that declare floats come first and
+ * stay as they are. A function that is missing below shows as a warning about
+ * its result. Numbers of other types (bf16, f16) are not to be used: their
+ * conversions know the bits of a float.
  */
 #ifndef TESTS_OPS_DOUBLE_REAL_H
 #define TESTS_OPS_DOUBLE_REAL_H
 
-#include <float.h>
 #include <math.h>
-#include <pthread.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdatomic.h>
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
-
-#undef __x86_64__
-#undef __aarch64__
 
 #define float double
 #define sqrtf sqrt
