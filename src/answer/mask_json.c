@@ -59,6 +59,8 @@ static pali_status mask_of_polygons(const json_t *list, size_t width, size_t hei
 {
     if (json_array_size(list) == 0)
         return pl_fail(err, PALI_INPUT, "found an empty list, expected polygons");
+    if (width == 0)
+        return pl_fail(err, PALI_INPUT, "found polygons without a picture, expected \"width\" and \"height\" or an image beside them");
     pali_status status = pl_mask_new(width, height, "mask", mask, err);
     for (size_t i = 0; status == PALI_OK && i < json_array_size(list); i++)
         status = fill_polygon(json_array_get(list, i), mask, err);
@@ -68,7 +70,7 @@ static pali_status mask_of_polygons(const json_t *list, size_t width, size_t hei
 /* A mask that is not of the picture's size is of another picture. */
 static pali_status check_size(size_t width, size_t height, const pl_mask *mask, pali_error *err)
 {
-    return mask->width == width && mask->height == height
+    return width == 0 || (mask->width == width && mask->height == height)
                ? PALI_OK
                : pl_fail(err, PALI_INPUT, "found %zu x %zu pixels, expected the picture's %zu x %zu", mask->width, mask->height, width, height);
 }

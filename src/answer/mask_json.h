@@ -11,8 +11,8 @@
 #include <jansson.h>
 
 /*
- * The mask of a picture of width x height. PALI_INPUT says what is wrong,
- * another size too. The mask (zero before) is released with pl_mask_free, also
+ * The mask of a picture of width x height; 0 and 0: of a size of its own, which
+ * polygons do not have. PALI_INPUT says what is wrong, another size too. The mask (zero before) is released with pl_mask_free, also
  * after a failure.
  */
 pali_status pl_mask_of_json(const json_t *value, size_t width, size_t height, pl_mask *mask, pali_error *err);

@@ -106,26 +106,33 @@ static bool has_pixel(const pl_mask *mask, pl_region part)
     return false;
 }
 
-pali_status pl_codec_encode_mask(const pl_codec *codec, const pl_hands *hands, const pl_mask *mask, const pali_box *box, pali_mask_tokens *tokens, pali_error *err)
+pali_status pl_mask_part(const pl_mask *mask, const pali_box *box, int bins[4], pl_region *part, pali_error *err)
 {
     const pali_box own = box ? *box : pl_mask_box(mask);
-    float map[MAP];
-    *tokens = (pali_mask_tokens){0};
     if (!box && own.y2 <= own.y1)
         return pl_fail(err, PALI_INPUT, "mask: found no pixel that is in, expected at least one");
     pali_status status = check_box(mask, &own, err);
     if (status != PALI_OK)
         return status;
-    pl_region part;
-    part.y1 = place_side(own.y1, mask->height, &tokens->bins[0]);
-    part.x1 = place_side(own.x1, mask->width, &tokens->bins[1]);
-    part.y2 = place_side(own.y2, mask->height, &tokens->bins[2]);
-    part.x2 = place_side(own.x2, mask->width, &tokens->bins[3]);
-    if (pl_region_is_empty(part))
+    part->y1 = place_side(own.y1, mask->height, &bins[0]);
+    part->x1 = place_side(own.x1, mask->width, &bins[1]);
+    part->y2 = place_side(own.y2, mask->height, &bins[2]);
+    part->x2 = place_side(own.x2, mask->width, &bins[3]);
+    if (pl_region_is_empty(*part))
         return pl_fail(err, PALI_INPUT, "box: found %g, %g, %g, %g (y1, x1, y2, x2), expected at least one pixel after rounding", own.y1, own.x1, own.y2, own.x2);
-    if (!has_pixel(mask, part))
+    if (!has_pixel(mask, *part))
         return pl_fail(err, PALI_INPUT, "mask: found no pixel that is in within the box, expected at least one");
-    status = pl_mask_crop(mask, part, map, err);
+    return PALI_OK;
+}
+
+pali_status pl_codec_encode_mask(const pl_codec *codec, const pl_hands *hands, const pl_mask *mask, const pali_box *box, pali_mask_tokens *tokens, pali_error *err)
+{
+    pl_region part;
+    float map[MAP];
+    *tokens = (pali_mask_tokens){0};
+    pali_status status = pl_mask_part(mask, box, tokens->bins, &part, err);
+    if (status == PALI_OK)
+        status = pl_mask_crop(mask, part, map, err);
     return status == PALI_OK ? pl_codec_encode_map(codec, hands, map, tokens->codes, err) : status;
 }
 

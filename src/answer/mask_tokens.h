@@ -22,6 +22,12 @@ static inline bool pl_region_is_empty(pl_region part)
 /* The pixels of a box of bins in a picture of width x height; empty unless y2 > y1 and x2 > x1. */
 pl_region pl_region_of_bins(const int bins[4], size_t width, size_t height, pali_paste paste);
 
+/*
+ * The pixels of a box (NULL: the mask's own) as training data was made, its sides rounded as TensorFlow does, and its
+ * bins. PALI_INPUT where it is not within the picture, or no pixel of the mask is in it.
+ */
+pali_status pl_mask_part(const pl_mask *mask, const pali_box *box, int bins[4], pl_region *part, pali_error *err);
+
 /* A part of a mask as the encoder wants it: map [64, 64] in [-1, 1]. */
 pali_status pl_mask_crop(const pl_mask *mask, pl_region part, float *map, pali_error *err);
 

@@ -131,6 +131,36 @@ static pali_status open_mask(const json_t *value, const pl_scene *scene, pl_mask
     return status;
 }
 
+pali_status pl_object_masks(const json_t *row, pl_object_mask **masks, size_t *count, pali_error *err)
+{
+    const json_t *list;
+    size_t objects = 0;
+    pali_status status = find_list(row, &list, &objects, err);
+    *count = 0;
+    *masks = status == PALI_OK ? pl_new(objects, sizeof **masks, "masks of a row", err) : NULL;
+    if (status == PALI_OK && !*masks)
+        return PALI_MEMORY;
+    for (size_t i = 0; status == PALI_OK && i < objects; i++) {
+        object o = {0};
+        status = find_object(row, &(pl_scene){0}, list, i, &o, err);
+        if (status == PALI_OK && o.mask)
+            (*masks)[(*count)++] = (pl_object_mask){.mask = o.mask, .box = o.box, .bbox = o.bbox};
+    }
+    return status;
+}
+
+pali_status pl_object_open_mask(const pl_object_mask *object_mask, const pl_scene *scene, pl_mask *mask, pali_box *box, pali_error *err)
+{
+    pali_status status = open_mask(object_mask->mask, scene, mask, err);
+    if (status == PALI_OK)
+        *box = pl_mask_box(mask);
+    if (status == PALI_OK && (object_mask->box || object_mask->bbox)) {
+        const object o = {.box = object_mask->box, .bbox = object_mask->bbox};
+        status = read_box(&o, &(pl_scene){.width = mask->width, .height = mask->height}, box, err);
+    }
+    return status;
+}
+
 /* Locations and codes; the box is the mask's own where the object has none. */
 static pali_status write_mask(const object *o, const pl_scene *scene, const pali_box *box, bool codes, pl_buffer *out, pali_error *err)
 {

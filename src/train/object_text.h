@@ -34,6 +34,17 @@ bool pl_object_any(const json_t *row);
 /* Appends them. Without `masks` the codes are left out. PALI_INPUT names the object and what is wrong; PALI_MODEL when a codec is missing. */
 pali_status pl_object_write(const json_t *row, const pl_scene *scene, bool masks, pl_buffer *out, pali_error *err);
 
+/* A mask of a row and the box that it is looked at in, as they stand there: borrowed from the row. */
+typedef struct pl_object_mask {
+    const json_t *mask, *box, *bbox; /* box, bbox: NULL where there is none */
+} pl_object_mask;
+
+/* The masks of a row's objects, in a new list freed with free also after a failure (start with NULL). */
+pali_status pl_object_masks(const json_t *row, pl_object_mask **masks, size_t *count, pali_error *err);
+
+/* Opens one, with the mask's own box where it has none. The picture's size may be unknown (0). Release the mask (zero before) also after a failure. */
+pali_status pl_object_open_mask(const pl_object_mask *object, const pl_scene *scene, pl_mask *mask, pali_box *box, pali_error *err);
+
 /* Appends their labels, each once, in their order, " ; " between: what "detect " and "segment " are followed by. */
 pali_status pl_object_write_labels(const json_t *row, const pl_scene *scene, pl_buffer *out, pali_error *err);
 

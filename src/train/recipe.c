@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "train/codec_trainer.h"
 
 enum { MOST_RECIPE = 4 << 20 };
 
@@ -308,6 +309,29 @@ static pali_status fill_sources(const pl_recipe *recipe, pl_recipe_sources *sour
     return status;
 }
 
+/* What does well for the mask codec, where nothing else is given. */
+static pali_status fill_codec(const reading *r, pl_recipe *recipe, pali_error *err)
+{
+    const pl_codec_options usual = pl_codec_options_default();
+    if (!recipe->codec)
+        return PALI_OK;
+    if (!r->given[find_key("lr")])
+        recipe->lr = usual.rate.lr;
+    if (!r->given[find_key("weight_decay")])
+        recipe->weight_decay = usual.rate.weight_decay;
+    if (!r->given[find_key("warmup")])
+        recipe->warmup = usual.warmup;
+    if (!r->given[find_key("batch")])
+        recipe->batch = usual.batch;
+    if (recipe->epochs == 0 && recipe->steps == 0)
+        recipe->steps = usual.steps;
+    if (r->given[find_key("optimizer")])
+        return PALI_OK;
+    free(recipe->optimizer);
+    recipe->optimizer = pl_strdup("adamw", err);
+    return recipe->optimizer ? PALI_OK : PALI_MEMORY;
+}
+
 /* Values that follow from others where they were not given. */
 static pali_status fill(pl_recipe *recipe, pali_error *err)
 {
@@ -384,6 +408,8 @@ static pali_status read_all(reading *r, pl_recipe *recipe, const char *text, siz
         status = read_argument(r, overrides[i]);
     if (status == PALI_OK)
         status = read_values(r, recipe);
+    if (status == PALI_OK)
+        status = fill_codec(r, recipe, r->err);
     if (status == PALI_OK)
         status = fill(recipe, r->err);
     return status == PALI_OK ? check(r, recipe) : status;

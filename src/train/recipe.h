@@ -169,7 +169,8 @@ typedef struct pl_recipe_groups {
     X(FLAG, leak_test, "leak_test", "true", "", FREE, "first make sure that no answer is seen before it is said")             \
     X(FLAG, report, "report", "true", "", FREE, "write report.html")                                                          \
     Title("Mask codec")                                                                                                       \
-    X(PATH, codec, "codec", "", "", FIXED, "in place of model: train the mask codec, and write it to this .npz")
+    X(PATH, codec, "codec", "", "", FIXED, "in place of model: train the mask codec, and write it to this .npz; from mask_codec on, or from nothing") \
+    X(WORDS, codec_widths, "codec_widths", "", "", FIXED, "from nothing: channels of its four steps, and values of a code (8, 16, 32, 48, 48; released: 16, 32, 64, 128, 512)")
 
 #define PL_RECIPE_NO_TITLE(text)
 #define PL_RECIPE_FIELD(kind, field, ...) PL_RECIPE_##kind field;
