@@ -247,7 +247,7 @@ static void masks_of_the_row(void **state)
     pl_example_free(one);
     pl_example_free(two);
     pl_example_free(place);
-    pl_example *const polygon = good("{\"image\": \"000001.png\", \"prefix\": \"segment ring\", \"mask\": [[10, 10, 60, 10, 60, 60, 10, 60]], \"box\": [10, 10, 60, 60]}", source, options);
+    pl_example *const polygon = good("{\"image\": \"000001.png\", \"prefix\": \"segment ring\", \"mask\": [[10, 10, 60, 10, 60, 60, 10, 60]], \"box\": [10, -0.5, 60, 60]}", source, options);
     assert_int_equal(strlen(polygon->suffix), 36 + 16 * 8 + 5);
     pl_example_free(polygon);
     pl_codec_free(codec);
