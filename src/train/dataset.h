@@ -117,6 +117,7 @@ typedef struct pl_data_survey {
     size_t ids_most;         /* of one example, after cutting */
     double ids_mean;
     size_t truncated;        /* of `texts` */
+    bool complete;           /* no row's texts were left out: no example is longer than ids_most */
     uint64_t pictures;       /* named by all rows, the same one counted each time */
 } pl_data_survey;
 

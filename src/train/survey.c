@@ -81,6 +81,7 @@ pali_status pl_dataset_survey(const pl_dataset *dataset, size_t texts, pl_data_s
             status = survey_row(dataset, (pl_place){.source = source, .row = row}, (wanted){.pictures = true, .texts = all}, survey, &ids, &why);
     for (uint64_t n = 0; status == PALI_OK && !all && n < texts; n++) /* a sample in the order of the run */
         status = survey_row(dataset, pl_dataset_place(dataset, n), (wanted){.texts = true}, survey, &ids, &why);
+    survey->complete = all;
     survey->ids_mean = survey->texts ? ids / (double)survey->texts : 0;
     if (status != PALI_OK && err)
         *err = why;

@@ -239,7 +239,7 @@ static pali_status survey_data(pl_trainer *t, pali_error *err)
     p->examples = pl_dataset_epoch(t->data);
     p->steps = r->steps ? r->steps : pl_schedule_steps(r->epochs, p->examples, r->batch);
     p->most_pictures = p->survey.pictures_most;
-    p->most_ids = p->survey.rows > p->survey.texts ? r->text_length + 1 : pl_max(2, p->survey.ids_most);
+    p->most_ids = p->survey.complete ? pl_max(2, p->survey.ids_most) : r->text_length + 1;
     const size_t side = t->model->config.vision.image_size;
     p->examples_ahead = (uint64_t)pl_min(EXAMPLES_AHEAD + r->batch, p->survey.rows) * p->most_pictures * side * side * 3 * sizeof(float);
     return PALI_OK;

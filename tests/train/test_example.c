@@ -417,6 +417,11 @@ static void a_survey_bounds_the_rows(void **state)
     assert_int_equal(pl_dataset_survey(dataset, 0, &survey, NULL), PALI_OK);
     assert_int_equal(survey.texts, 0);
     assert_int_equal(survey.bad, 1);
+    assert_false(survey.complete);
+    assert_int_equal(pl_dataset_survey(dataset, 4, &survey, NULL), PALI_OK);
+    assert_false(survey.complete);
+    assert_int_equal(pl_dataset_survey(dataset, 5, &survey, NULL), PALI_OK);
+    assert_true(survey.complete);
     pl_dataset_free(dataset);
     options.text_length = 9;
     dataset = data_open(&options);
