@@ -64,11 +64,6 @@ static json_t *make_notes(const pl_trainer *t, pali_error *err)
 
 /* ---- Saving ----------------------------------------------------------- */
 
-static bool is_adapter(const pl_trained *tensor)
-{
-    return strstr(tensor->name, ".lora_") != NULL;
-}
-
 /* Trained weights that are no adapters: they go with an adapter as whole modules. */
 static pl_whole_module *list_whole(const pl_trainer *t, size_t *count, pali_error *err)
 {
@@ -76,12 +71,8 @@ static pl_whole_module *list_whole(const pl_trainer *t, size_t *count, pali_erro
     pl_whole_module *list = pl_new(p->count, sizeof *list, "modules", err);
     *count = 0;
     for (size_t i = 0; list && i < p->count; i++)
-        for (size_t w = 0; w < pl_weight_count && !is_adapter(&p->tensors[i]); w++)
-            for (size_t layer = 0; layer < pl_part_layers(&t->model->config, pl_weights[w].part); layer++) {
-                char name[160];
-                if (strcmp(pl_weight_name(&pl_weights[w], &t->model->config, layer, name), p->tensors[i].name) == 0)
-                    list[(*count)++] = (pl_whole_module){.weight = &pl_weights[w], .layer = layer};
-            }
+        if (!p->origins[i].low_rank)
+            list[(*count)++] = (pl_whole_module){.weight = p->origins[i].weight, .layer = p->origins[i].layer};
     return list;
 }
 
