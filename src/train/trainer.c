@@ -130,7 +130,7 @@ static pl_dataset *open_dataset(pl_trainer *t, const pl_recipe_sources *list, bo
     }
     const bool language = is(r->objective, "language");
     const pl_data_options options = {.sources = sources, .source_count = list->count, .seed = r->seed, .ordered = ordered || !r->shuffle, .text_length = r->text_length,
-                                     .form = language ? PL_DATA_LANGUAGE : PL_DATA_PREFIX_LM, .pictures = language ? PL_PICTURES_NONE : PL_PICTURES_NEEDED,
+                                     .form = language ? PL_DATA_LANGUAGE : PL_DATA_PREFIX_LM, .pictures = is(r->pictures, "none") ? PL_PICTURES_NONE : is(r->pictures, "optional") ? PL_PICTURES_OPTIONAL : PL_PICTURES_NEEDED,
                                      .tokenizer = t->model->tokenizer, .image_size = t->model->config.vision.image_size, .preprocess = t->model->config.preprocess,
                                      .kernels = t->engine.kernels, .codec = t->codec};
     pl_dataset *dataset = pl_dataset_open(&options, err);
@@ -172,7 +172,7 @@ static pali_status choose_parameters(pl_trainer *t, pali_error *err)
                  .further = r->lora_adapter != NULL},
         .lr = r->lr, .weight_decay = r->weight_decay,
         .schedule = {.kind = schedule, .total = t->plan.steps, .warmup = pl_schedule_warmup(r->warmup, t->plan.steps), .timescale = r->timescale},
-        .decay = is(r->optimizer, "adam") ? PL_DECAY_KERNELS : PL_DECAY_MATRICES,
+        .decay = is(r->decay, "kernels") ? PL_DECAY_KERNELS : is(r->decay, "matrices") ? PL_DECAY_MATRICES : PL_DECAY_ALL,
         .groups = groups, .group_count = r->groups.count, .seed = r->seed};
     if (status == PALI_OK)
         status = (t->parameters = pl_parameters_choose(t->model, &options, err)) ? PALI_OK : pl_status_of(err, PALI_USAGE);
