@@ -36,6 +36,14 @@ for list in "$pictures/caption-1.png" "$(echo $pictures/*.jpg $pictures/*.png)";
     [ "$(wc -l <"$work/alone")" -eq $# ] || fail 'an answer is missing'
 done
 
+# train_lora: a few steps, and the adapter answers.
+"$built/train_lora" models/nano tests/data/nano/rows.jsonl "$work/run" steps=3 batch=2 sample_every=0 >"$work/out" || fail "train_lora printed: $(cat "$work/out")"
+[ "$(grep -cE '^step [1-3] of 3: loss [0-9.]+$' "$work/out")" = 3 ] || fail "train_lora printed: $(cat "$work/out")"
+[ -f "$work/run/last/adapter_model.safetensors" ] || fail 'train_lora left no adapter'
+code=0
+"$built/train_lora" models/nano /nowhere.jsonl "$work/none" >/dev/null 2>"$work/err" || code=$?
+[ $code = 4 ] && grep -q '^train_lora: /nowhere.jsonl: ' "$work/err" || fail "train_lora without rows: exit code $code, $(cat "$work/err")"
+
 # Errors are one line and the exit code of their kind; without arguments the usage.
 for example in caption detect segment batch; do
     code=0

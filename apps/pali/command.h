@@ -61,6 +61,9 @@ typedef struct settings {
     /* converting */
     const char *to, *vision_type, *language_type, *embedding_type, *head_type, *layout;
     bool merge, force;
+    /* training */
+    bool dry_run, keys, validation;
+    uint64_t first;
     /* masks */
     const char *codec, *rle, *box, *size, *image, *out, *way;
     text_list polygon;
@@ -100,7 +103,7 @@ typedef struct command {
     int (*run)(const settings *given);
 } command;
 
-extern const command run_command, chat_command, score_command, embed_command, batch_command, inspect_command, eval_command, convert_command, mask_command, bench_command, help_command, version_command;
+extern const command run_command, chat_command, score_command, embed_command, batch_command, inspect_command, eval_command, convert_command, mask_command, train_command, data_command, bench_command, help_command, version_command;
 
 /* The commands in the order of the help; NULL after the last. */
 extern const command *const commands[];

@@ -13,6 +13,9 @@ void interrupt_watch(pali_session *session);
 /* From here on Ctrl-C is only noted, for work that asks `interrupted` now and then and cleans up. */
 void interrupt_catch(void);
 
+/* The same for the first Ctrl-C, and for being asked to end (SIGTERM); another ends the program at once. */
+void interrupt_catch_first(void);
+
 /* True when Ctrl-C came since then, or since the session was watched. */
 bool interrupted(void);
 

@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 const command *const commands[] = {
-    &run_command, &chat_command, &score_command, &embed_command, &batch_command, &inspect_command, &eval_command, &convert_command, &mask_command, &bench_command, &help_command, &version_command, NULL,
+    &run_command, &chat_command, &score_command, &embed_command, &batch_command, &inspect_command, &eval_command, &convert_command, &mask_command, &train_command, &data_command, &bench_command, &help_command, &version_command, NULL,
 };
 
 const command *find_command(const char *name)
@@ -75,7 +75,7 @@ int main(int argc, char **argv)
     signal(SIGPIPE, SIG_DFL);
     signal(SIGXFSZ, SIG_IGN); /* a file over the limit is a failed write, which is told and cleaned up */
     if (argc < 2)
-        return fail_usage(NULL, "a command is missing: run, chat, score, embed, batch, inspect, eval, convert, mask, bench, help or version");
+        return fail_usage(NULL, "a command is missing: run, chat, score, embed, batch, inspect, eval, convert, mask, train, data, bench, help or version");
     const command *const chosen = choose(argv[1]);
     if (!chosen)
         return argv[1][0] == '-' ? fail_usage(NULL, "unknown option %s before the command", argv[1]) : fail_unknown(argv[1]);

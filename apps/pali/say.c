@@ -92,8 +92,7 @@ progress progress_start(const settings *given, const char *what, bool is_bytes)
     return (progress){.what = what, .is_bytes = is_bytes, .enabled = !given->quiet && isatty(STDERR_FILENO), .started = now()};
 }
 
-/* Seconds for people: "4 min 05 s". Writes into text and returns it. */
-static const char *time_text(double seconds, char text[48])
+const char *time_text(double seconds, char text[48])
 {
     const double most = 99.0 * 24 * 3600; /* also what is not a number of seconds at all */
     const unsigned long all = seconds >= 0 && seconds < most ? (unsigned long)(seconds + 0.5) : (unsigned long)most;

@@ -39,6 +39,9 @@ progress progress_start(const settings *given, const char *what, bool is_bytes);
 pali_progress_fn progress_update; /* its context is the progress */
 void progress_end(progress *bar);
 
+/* Seconds for people: "4 min 05 s". Writes into text and returns it. */
+const char *time_text(double seconds, char text[48]);
+
 /* Seconds on a clock that only goes forward. */
 double now(void);
 

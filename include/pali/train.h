@@ -61,6 +61,7 @@ typedef struct pali_train_event {
     double tokens_per_second;      /* of pictures and text, over the last steps */
     double seconds, seconds_left;  /* of this process, and until the end at this pace */
     bool best;                     /* held_out is the lowest so far; the checkpoint saved is the best */
+    bool logged;                   /* a step that log_every of the recipe asks for, or the last */
 } pali_train_event;
 
 /* Called from the thread that called the trainer. */
@@ -73,6 +74,7 @@ typedef struct pali_train_options {
     void *listen_context;
     bool (*stop)(void *context);  /* asked within each step; true: pali_trainer_run saves and gives up with PALI_CANCELLED */
     void *stop_context;
+    size_t threads;               /* 0: the recipe's, which by default is one a core */
 } pali_train_options;
 
 /* One run; used by one thread at a time. */

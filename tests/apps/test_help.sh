@@ -4,7 +4,7 @@
 
 run help
 expect_ok
-for command in run chat score embed batch inspect eval convert mask bench help version; do
+for command in run chat score embed batch inspect eval convert mask train data bench help version; do
     run help
     expect_out "  $command "
     run help $command

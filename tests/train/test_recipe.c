@@ -274,6 +274,8 @@ static const struct {
     {GOOD "what: 8\n", "", "r.yaml:3:1: unknown key 'what'"},
     {GOOD "lr: fast\n", "", "r.yaml:3:5: lr: found 'fast', expected a number from 0 to 1000"},
     {GOOD "lr: -1\n", "", "r.yaml:3:5: lr: found '-1', expected a number from 0 to 1000"},
+    {GOOD "lr: 1001\n", "", "r.yaml:3:5: lr: found '1001', expected a number from 0 to 1000"},
+    {GOOD "lora: {rank: 4097}\n", "", "r.yaml:3:14: lora.rank: found '4097', expected a whole number from 0 to 4096"},
     {GOOD "lr: nan\n", "", "r.yaml:3:5: lr: found 'nan'"},
     {GOOD "lr: 0x1\n", "", "r.yaml:3:5: lr: found '0x1'"},
     {GOOD "lr:\n", "", "r.yaml:3:4: lr: no value, expected a number from 0 to 1000 (null: the default)"},

@@ -1,0 +1,120 @@
+#!/bin/sh
+# train and data: recipes, a dry run, a short run, its files, going on, and what is refused.
+. "$(dirname "$0")/common.sh"
+
+rows=$work/rows.jsonl
+for i in 1 2 3 4 5 6 7 8; do
+    echo '{"image": "a.png", "prefix": "caption en", "suffix": "a red square '$i'"}'
+    echo '{"image": ["b.png"], "prefix": "answer en how many?", "suffix": ["'$i'", "one"]}'
+done >"$rows"
+images=$(cd "$data/tiny" && pwd)
+
+# What a recipe is.
+run train --keys
+expect_ok
+expect_out 'lora.rank=0..4096'
+expect_out 'schedule=cosine|rsqrt|linear|constant'
+run train
+expect_error 2 'a recipe is missing'
+run train one.yaml two.yaml
+expect_error 2 "found 'two.yaml' after the recipe 'one.yaml'"
+run train lr=1 one.yaml
+expect_error 2 'a recipe comes before them'
+run train no-such.yaml
+expect_error 4 'no-such.yaml'
+run train lr=fast
+expect_error 2 "argument 'lr=fast': lr: found 'fast', expected a number from 0 to 1000"
+printf 'model: m\ndata: d\nlora:\n  rnak: 8\n' >"$work/bad.yaml"
+run train "$work/bad.yaml"
+expect_error 2 "bad.yaml:4:3: unknown key 'lora.rnak', did you mean lora.rank?"
+run train model=no-such-model data="$rows" out="$work/none" --quiet
+expect_error 3 'no-such-model'
+run train model="$model" data="$work/none.jsonl" out="$work/none" --quiet
+expect_error 4 'none.jsonl'
+
+cat >"$work/recipe.yaml" <<END
+model: $(cd "$model" && pwd)
+data: rows.jsonl
+images: $images
+steps: 4
+batch: 4
+lr: 1e-3
+text_length: 32
+log_every: 1
+samples: 1
+END
+
+# A dry run tells all, writes nothing, and its recipe reads back.
+run train "$work/recipe.yaml" --dry-run lora.rank=2
+expect_ok
+expect_out 'lr: 0.001'
+expect_out '  rank: 2'
+expect_out "path: $(cd "$work" && pwd -P)/rows.jsonl"
+sed -n '/^# Model/,/^codec:/p' "$work/out" >"$work/resolved.yaml"
+run train "$work/resolved.yaml" --dry-run
+expect_ok
+sed -n '/^# Model/,/^codec:/p' "$work/out" | cmp -s - "$work/resolved.yaml" || failed 'the resolved recipe is not what it resolves to'
+run train "$work/recipe.yaml" --dry-run --json
+expect_ok
+expect_json event=plan plan.steps=4 plan.batch=4
+
+# Rows as the model sees them.
+run data
+expect_error 2 'what to do is missing'
+run data look
+expect_error 2 "found 'look', expected show"
+run data show
+expect_error 2 'a recipe is missing'
+run data show "$work/recipe.yaml" --limit 2
+expect_ok
+expect_out 'a.png'
+run data show "$work/recipe.yaml" --limit 1 --json shuffle=false
+expect_ok
+expect_json
+run data show "$work/recipe.yaml" --first 100
+expect_error 2 'expected less than 16'
+
+# A run, and what it leaves.
+run train "$work/recipe.yaml" out="$work/run" lora.rank=2 validation="$rows"
+[ "$code" = 0 ] || failed "exit code $code"
+expect_out 'step 4 of 4: loss '
+expect_out 'held-out loss'
+for file in last/adapter_model.safetensors last/adapter_config.json best metrics.csv report.html; do
+    [ -e "$work/run/$file" ] || failed "$file is missing"
+done
+run run -m "$model" --lora "$work/run/last" "$picture" 'caption en' -n 4 --quiet
+[ "$code" = 0 ] || failed 'the adapter does not run'
+
+# Again: nothing is left to do. With another recipe: the difference is told, and refused.
+run train "$work/recipe.yaml" out="$work/run" lora.rank=2 validation="$rows" --quiet
+[ "$code" = 0 ] || failed "exit code $code"
+run train "$work/recipe.yaml" out="$work/run" lora.rank=2 validation="$rows" lr=0.5 --quiet
+expect_error 2 'lr: 0.001 -> 0.5'
+
+# Interrupted and gone on with, the whole model: the same bits as in one go.
+run train "$work/recipe.yaml" out="$work/whole" --quiet
+[ "$code" = 0 ] || failed "exit code $code"
+"$pali" train "$work/recipe.yaml" out="$work/parts" --quiet >"$work/out" 2>"$work/err" &
+started=$!
+until grep -q 'step 1 of' "$work/out" || ! kill -0 $started 2>/dev/null; do sleep 0.02; done
+kill -INT $started 2>/dev/null
+code=0
+wait $started || code=$?
+case $code in
+    130) expect_err 'the same command goes on' ;;
+    0) ;; # it was faster
+    *) failed "exit code $code after an interruption" ;;
+esac
+run train "$work/recipe.yaml" out="$work/parts" --quiet
+[ "$code" = 0 ] || failed "exit code $code"
+cmp -s "$work/whole/last/model.safetensors" "$work/parts/last/model.safetensors" || failed 'a run in two parts ended with other bits'
+run run -m "$work/whole/last" "$picture" 'caption en' -n 4 --quiet
+[ "$code" = 0 ] || failed 'the checkpoint does not run'
+
+# JSON: an object a line, the plan first.
+run train "$work/recipe.yaml" out="$work/objects" steps=2 --json --quiet
+[ "$code" = 0 ] || failed "exit code $code"
+head -n 1 "$work/out" >"$work/line"
+mv "$work/line" "$work/out"
+expect_json event=plan plan.steps=2
+finish
