@@ -9,8 +9,12 @@
 #include <math.h>
 #include <string.h>
 
+#ifndef PL_MLP_ROWS
+#define PL_MLP_ROWS 1024 /* tests take fewer */
+#endif
+
 enum {
-    MLP_ROWS = 1024,   /* rows whose hidden layer exists at a time */
+    MLP_ROWS = PL_MLP_ROWS, /* rows whose hidden layer exists at a time */
     FIRST_POSITION = 1 /* as transformers counts; only differences matter, up to rounding */
 };
 

@@ -2,7 +2,7 @@
  * The objective's gradients through whole PaliGemmas of a few thousand random
  * weights, in double (tests/ops/double), against finite differences: every
  * weight of the list, adapters, dropout, both ways of keeping activations,
- * variants of the loss.
+ * variants of the loss. The build cuts rows and logits into chunks of a few.
  */
 #include "ops/double/slope.h"
 #include "train/objective.h"
@@ -29,7 +29,7 @@ enum {
 /* What a test changes of the usual. */
 typedef struct setting {
     const char *name;
-    bool gemma2, adapters, adapters_only, features;
+    bool gemma2, untied, adapters, adapters_only, features;
     float smoothing, dropout, adapter_dropout;
     pl_keep keep;
     pl_layout_options layout;
@@ -134,7 +134,10 @@ static void make_model(toy *t)
         for (size_t layer = 0; layer < pl_part_layers(&t->model.config, pl_weights[i].part); layer++)
             if (gemma2 || !pl_weights[i].gemma2_only)
                 add_listed_weight(t, &pl_weights[i], layer);
-    t->model.gemma.head.weight = t->model.gemma.embedding;
+    if (t->set->untied)
+        add_listed_weight(t, &pl_head_weight, 0);
+    else
+        t->model.gemma.head.weight = t->model.gemma.embedding;
     qsort(t->parameters, t->tape.parameter_count, sizeof *t->parameters, by_address);
 }
 
@@ -258,6 +261,7 @@ static const setting settings[] = {
     {.name = "PaliGemma 2", .gemma2 = true},
     {.name = "PaliGemma 1, borders kept", .keep = PL_KEEP_BORDERS},
     {.name = "PaliGemma 2, borders kept", .gemma2 = true, .keep = PL_KEEP_BORDERS},
+    {.name = "a head of its own", .untied = true},
     {.name = "smoothing", .smoothing = 0.1},
     {.name = "mean over tokens", .layout = {.token_mean = true}},
     {.name = "loss on the prefix", .gemma2 = true, .layout = {.loss_on_prefix = true}},
