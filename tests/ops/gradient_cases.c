@@ -447,6 +447,12 @@ const gradient_case gradient_cases[] = {
     {"pl_op_convolution", "kernel 1", {{"x", ACTIVATION, 2 * 12, 5, 0, 0}, {"weight", WEIGHT, 7, 5, 0.3, 0}, {"bias", WEIGHT, 1, 7, 0, 0}}, .run = run_convolution_pixel},
     {"pl_op_convolution_transposed", "", {{"x", ACTIVATION, 2 * 12, 5, 0, 0}, {"weight", WEIGHT, 3 * 16, 5, 0.3, 0}, {"bias", WEIGHT, 1, 3, 0, 0}}, .run = run_convolution_transposed},
     {"pl_op_relu", "", {{"x", ACTIVATION, 9, 37, 0, 0}}, .run = run_relu},
+    {"pl_op_linear", "large, with an adapter", {{"x", ACTIVATION, 2531, 203, 0, 0}, {"weight", WEIGHT, 307, 203, 0.1, 0}, {"bias", WEIGHT, 1, 307, 0, 0}, {"A", WEIGHT, 8, 203, 0.1, 0}, {"B", WEIGHT, 307, 8, 0.2, 0}}, .run = run_adapted, .large = true},
+    {"pl_op_linear", "large, wide", {{"x", ACTIVATION, 67, 1203, 0, 0}, {"weight", WEIGHT, 2077, 1203, 0.1, 0}, {"bias", WEIGHT, 1, 2077, 0, 0}}, .run = run_linear, .large = true},
+    {"pl_op_layernorm", "large", {{"x", ACTIVATION, 2531, 203, 0, 0.5}, {"scale", WEIGHT, 1, 203, 0, 0}, {"bias", WEIGHT, 1, 203, 0, 0}}, .run = run_layernorm, .large = true},
+    {"pl_op_rmsnorm", "large", {{"x", ACTIVATION, 2531, 203, 0, 0.5}, {"scale", WEIGHT, 1, 203, 0, 0}}, .run = run_rmsnorm, .large = true},
+    {"pl_op_sigmoid_contrastive", "large", {{"images", ACTIVATION, 131, 203, 0.1, 0}, {"texts", ACTIVATION, 131, 203, 0.1, 0}, {"log temperature", WEIGHT, 1, 1, 1, 1}, {"bias", WEIGHT, 1, 1, 1, -3}}, .run = run_contrastive, .starts = true, .whole = true, .large = true},
+    {"pl_op_convolution", "large", {{"x", ACTIVATION, 40 * 48, 30, 0, 0}, {"weight", WEIGHT, 50, 30 * 16, 0.1, 0}, {"bias", WEIGHT, 1, 50, 0, 0}}, .run = run_convolution, .large = true},
     {"pl_tape_region", "all kept", REGION_INPUTS, .run = run_regions},
     {"pl_tape_region", "borders kept", REGION_INPUTS, .run = run_regions, .keep = PL_KEEP_BORDERS},
 };

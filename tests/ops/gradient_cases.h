@@ -38,7 +38,8 @@ typedef struct gradient_case {
     pl_rows (*run)(pl_context *ctx, case_room *room); /* the output, pushed by it */
     bool starts;  /* gradients start in it: nothing is put into that of its output, which is [1, n] */
     bool whole;   /* and all of its outputs count 1 */
-    bool slow;    /* large: fewer of its values are tried one by one */
+    bool slow;    /* fewer of its values are tried one by one */
+    bool large;   /* for bits over threads only: sizes at which work is cut into many tasks */
     float dropout, adapter_dropout;
     pl_keep keep;
 } gradient_case;

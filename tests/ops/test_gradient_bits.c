@@ -76,43 +76,62 @@ static void expect_near(const gradient_case *c, const gradients *a, const gradie
     }
 }
 
-static void test_threads_and_levels(void **state)
+static pl_pool *pools[MOST_THREADS + 1];
+
+/* All numbers of threads on a level; and what `ref` (in f32) gives, unless that is NULL. */
+static void check_level(const gradient_case *c, const char *level, const gradients *ref)
+{
+    for (size_t n = 0; n < sizeof numbers / sizeof *numbers; n++) {
+        pl_context like = {.kernels = pl_kernels_get(level, NULL), .pool = pools[1], .activations = numbers[n].activations};
+        gradients one = take(c, &like);
+        if (ref)
+            expect_near(c, &one, ref, like.kernels->level, n);
+        for (size_t threads = 2; threads <= MOST_THREADS; threads++) {
+            like.pool = pools[threads];
+            gradients more = take(c, &like);
+            expect_same(c, &one, &more, like.kernels->level, numbers[n].name, threads);
+            drop(&more);
+        }
+        drop(&one);
+    }
+}
+
+static void test_levels(void **state)
 {
     (void)state;
-    pali_error err = {0};
     const char *const only = getenv("PALI_TEST_LEVEL"); /* emulated processors are slow */
-    pl_pool *pools[MOST_THREADS + 1] = {0};
-    for (size_t threads = 1; threads <= MOST_THREADS; threads++) {
-        pools[threads] = pl_pool_new(threads, &err);
-        assert_non_null(pools[threads]);
-    }
     for (size_t i = 0; i < gradient_case_count; i++) {
         const gradient_case *c = &gradient_cases[i];
+        if (c->large)
+            continue;
         gradients ref = take(c, &(pl_context){.kernels = pl_kernels_get("ref", NULL), .activations = PL_ACTIVATIONS_F32});
-        for (const char *const *level = pl_kernel_levels(); *level; level++) {
-            if (only && strcmp(only, *level) != 0)
-                continue;
-            for (size_t n = 0; n < sizeof numbers / sizeof *numbers; n++) {
-                pl_context like = {.kernels = pl_kernels_get(*level, NULL), .pool = pools[1], .activations = numbers[n].activations};
-                gradients one = take(c, &like);
-                expect_near(c, &one, &ref, *level, n);
-                for (size_t threads = 2; threads <= MOST_THREADS; threads++) {
-                    like.pool = pools[threads];
-                    gradients more = take(c, &like);
-                    expect_same(c, &one, &more, *level, numbers[n].name, threads);
-                    drop(&more);
-                }
-                drop(&one);
-            }
-        }
+        for (const char *const *level = pl_kernel_levels(); *level; level++)
+            if (!only || strcmp(only, *level) == 0)
+                check_level(c, *level, &ref);
         drop(&ref);
     }
-    for (size_t threads = 1; threads <= MOST_THREADS; threads++)
-        pl_pool_free(pools[threads]);
+}
+
+/* Sizes at which sums are cut between tasks; on the best level. */
+static void test_large(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < gradient_case_count && !getenv("PALI_TEST_LEVEL"); i++)
+        if (gradient_cases[i].large)
+            check_level(&gradient_cases[i], NULL, NULL);
 }
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_threads_and_levels)};
-    return cmocka_run_group_tests_name("gradient bits", tests, NULL, NULL);
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_levels), cmocka_unit_test(test_large)};
+    pali_error err = {0};
+    for (size_t threads = 1; threads <= MOST_THREADS; threads++) {
+        pools[threads] = pl_pool_new(threads, &err);
+        if (!pools[threads])
+            return 1;
+    }
+    const int failed = cmocka_run_group_tests_name("gradient bits", tests, NULL, NULL);
+    for (size_t threads = 1; threads <= MOST_THREADS; threads++)
+        pl_pool_free(pools[threads]);
+    return failed;
 }

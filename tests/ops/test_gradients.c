@@ -107,12 +107,14 @@ int main(void)
     static struct CMUnitTest tests[MOST_TESTS] = {{.name = "every op of the headers has a case", .test_func = test_every_op_is_there}};
     static char names[MOST_TESTS][120];
     assert_true(gradient_case_count < MOST_TESTS);
+    size_t count = 1;
     for (size_t i = 0; i < gradient_case_count; i++) {
         const gradient_case *c = &gradient_cases[i];
         snprintf(names[i], sizeof names[i], "%s %s", c->op, c->what);
-        tests[i + 1] = (struct CMUnitTest){.name = names[i], .test_func = test_finite_differences, .initial_state = (void *)c};
+        if (!c->large)
+            tests[count++] = (struct CMUnitTest){.name = names[i], .test_func = test_finite_differences, .initial_state = (void *)c};
     }
-    const int failed = _cmocka_run_group_tests("gradients", tests, gradient_case_count + 1, NULL, NULL);
+    const int failed = _cmocka_run_group_tests("gradients", tests, count, NULL, NULL);
     print_message("worst relative error %.1e\n", worst_error);
     return failed;
 }
