@@ -328,8 +328,8 @@ static void test_left_over(void **state)
     assert_int_equal(unlink(in_out("notes.tmp", path)), 0);
 }
 
-/* Saves until it is killed. */
-static void save_on(bool same)
+/* Saves until it is killed, and tells of each. */
+static void save_on(bool same, int tell)
 {
     pl_run_folder folder;
     pl_found_snapshot found;
@@ -339,7 +339,7 @@ static void save_on(bool same)
     if (found.path) /* one that is there is exchanged */
         step = found.step + !same;
     for (;; step++)
-        if (save(&folder, step, step % 3 == 0, 2, NULL, NULL) != PALI_OK)
+        if (save(&folder, step, step % 3 == 0, 2, NULL, NULL) != PALI_OK || write(tell, "x", 1) != 1)
             _exit(2);
 }
 
@@ -350,13 +350,20 @@ static void test_kill(void **state)
     uint64_t before = 0;
     unsigned random = 1;
     for (int turn = 0; turn < 20; turn++) {
+        int told[2];
+        char byte;
+        assert_int_equal(pipe(told), 0);
         const pid_t child = fork();
         assert_true(child >= 0);
         if (child == 0)
-            save_on(turn % 3 == 0);
+            save_on(turn % 3 == 0, told[1]);
         random = random * 1664525 + 1013904223;
-        usleep(20000 + random % 100000);
+        if (turn % 4) /* else within its first */
+            assert_int_equal(read(told[0], &byte, 1), 1);
+        usleep(random >> 8 & 0xffff);
         assert_int_equal(kill(child, SIGKILL), 0);
+        close(told[0]);
+        close(told[1]);
         int ended;
         assert_int_equal(waitpid(child, &ended, 0), child);
         assert_true(WIFSIGNALED(ended));
