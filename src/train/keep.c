@@ -5,6 +5,8 @@
  */
 #include "train/trainer_parts.h"
 
+#include "base/file.h"
+
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -90,9 +92,11 @@ pali_status pl_trainer_keep(pl_trainer *t, bool best, pali_error *err)
 {
     const pl_recipe *r = t->recipe;
     const pl_dtype type = saved_type(t);
-    const pl_save_options full = {.container = PL_CONTAINER_SAFETENSORS, .vision = type, .language = type, .embedding = type, .head = type, .pool = t->pool};
+    const pl_save_options full = {.container = PL_CONTAINER_SAFETENSORS, .vision = type, .language = type, .embedding = type, .head = type,
+                                  .own_tokenizer = r->tokenizer || r->new_tokens.count > 0, .pool = t->pool};
     pl_adapter_save_options adapter = {.keys = strcmp(r->adapter_layout, "old") == 0 ? PL_ADAPTER_KEYS_OLD : PL_ADAPTER_KEYS_NEW, .alpha = r->lora_alpha > 0 ? r->lora_alpha : (double)r->lora_rank,
-                                       .rank_stabilised = r->lora_rslora, .dropout = r->lora_dropout};
+                                       .rank_stabilised = r->lora_rslora, .dropout = r->lora_dropout,
+                                       .base = r->model && !pl_is_folder(r->model) && !pl_is_file(r->model) ? r->model : NULL /* names are the same elsewhere */};
     const bool adapts = r->lora_rank > 0 || r->lora_adapter;
     size_t count = 0;
     pl_whole_module *whole = list_whole(t, &adapter.whole_count, err);
