@@ -10,6 +10,10 @@
  * one and then the other. pali_recipe_keys lists the keys. What a run computes
  * follows from its recipe, its rows and its model alone: for any number of
  * threads, and for a run that was killed and gone on with, the bits are the same.
+ *
+ * A recipe with codec=FILE.npz in place of a model teaches the mask codec: its
+ * rows are masks, what is saved is that file, and held-out losses are one less
+ * the mean overlap of masks with what comes back.
  */
 #ifndef PALI_TRAIN_H
 #define PALI_TRAIN_H
@@ -117,7 +121,7 @@ pali_status pali_trainer_save(pali_trainer *trainer, pali_error *err);
 typedef struct pali_train_plan {
     size_t size;
     uint64_t steps, done;     /* steps of the run; of these made, a resumed run's too */
-    uint64_t examples;        /* of an epoch */
+    uint64_t examples;        /* of an epoch; masks, for a codec */
     size_t batch, micro_batch; /* examples of a step; computed together */
     uint64_t trained;         /* parameters that are trained (a number) */
     uint64_t truncated, surveyed; /* rows whose text is cut off, of so many that were looked at */
@@ -126,7 +130,7 @@ typedef struct pali_train_plan {
     uint64_t activations;     /* kept for backward, with their gradients */
     uint64_t frozen;          /* weights in memory that stay as they are */
     uint64_t mapped;          /* weights used where the file lies; not counted in total */
-    uint64_t total, limit;    /* memory needed; what may be taken */
+    uint64_t total, limit;    /* memory needed; what may be taken (0: not known) */
     bool recomputes;          /* layers are computed again for backward, to save memory */
 } pali_train_plan;
 

@@ -20,6 +20,8 @@ static pali_status open_rows(pali_rows *rows, const char *recipe, const char *co
     const pali_status status = pl_recipe_open(&rows->recipe, recipe, settings, count, err);
     if (status != PALI_OK)
         return status;
+    if (rows->recipe.codec)
+        return pl_fail(err, PALI_USAGE, "codec: its rows are masks, expected those of a model");
     const pl_trainer_options options = {.dry_run = true, .rows_only = true};
     rows->run = pl_trainer_open(&rows->recipe, &options, err);
     if (!rows->run)

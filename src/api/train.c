@@ -1,6 +1,7 @@
-/* pali_trainer: a recipe and the run that it makes, told in public words. */
+/* pali_trainer: a recipe and the run that it makes, of a model or of a mask codec, told in public words. */
 #include "api/handles.h"
 
+#include "train/codec_run.h"
 #include "train/trainer.h"
 
 #include <pali/train.h>
@@ -11,7 +12,8 @@ struct pali_trainer {
     pl_recipe recipe;
     char *text; /* of the recipe, owned */
     pali_train_options options;
-    pl_trainer *run;
+    pl_trainer *run;     /* of a model, or */
+    pl_codec_run *codec; /* of a mask codec; the other is NULL */
 };
 
 _Static_assert((int)PALI_TRAIN_NOTE == (int)PL_TRAIN_NOTE && (int)PALI_TRAIN_SAVED == (int)PL_TRAIN_SAVED, "the kinds of events are the same");
@@ -64,8 +66,11 @@ static pali_status open_run(pali_trainer *t, const char *recipe, const char *con
         .context = t,
         .dry_run = t->options.dry_run,
     };
-    t->run = pl_trainer_open(&t->recipe, &options, err);
-    return t->run ? PALI_OK : pl_status_of(err, PALI_FAILED);
+    if (t->recipe.codec)
+        t->codec = pl_codec_run_open(&t->recipe, &options, err);
+    else
+        t->run = pl_trainer_open(&t->recipe, &options, err);
+    return t->run || t->codec ? PALI_OK : pl_status_of(err, PALI_FAILED);
 }
 
 pali_trainer *pali_trainer_new(const char *recipe, const char *const *settings, size_t count, const pali_train_options *options, pali_error *err)
@@ -87,6 +92,7 @@ void pali_trainer_free(pali_trainer *trainer)
     if (!trainer)
         return;
     pl_trainer_free(trainer->run);
+    pl_codec_run_free(trainer->codec);
     pl_recipe_close(&trainer->recipe);
     free(trainer->text);
     free(trainer);
@@ -104,13 +110,17 @@ static pali_status need_run(const pali_trainer *trainer, const char *call, pali_
 pali_status pali_trainer_run(pali_trainer *trainer, pali_error *err)
 {
     const pali_status status = need_run(trainer, "pali_trainer_run", err);
-    return status == PALI_OK ? pl_trainer_run(trainer->run, err) : status;
+    if (status != PALI_OK)
+        return status;
+    return trainer->codec ? pl_codec_run_all(trainer->codec, err) : pl_trainer_run(trainer->run, err);
 }
 
 pali_status pali_trainer_step(pali_trainer *trainer, double *loss, pali_error *err)
 {
     const pali_status status = need_run(trainer, "pali_trainer_step", err);
-    return status == PALI_OK ? pl_trainer_step(trainer->run, loss, err) : status;
+    if (status != PALI_OK)
+        return status;
+    return trainer->codec ? pl_codec_run_step(trainer->codec, loss, err) : pl_trainer_step(trainer->run, loss, err);
 }
 
 pali_status pali_trainer_evaluate(pali_trainer *trainer, double *loss, pali_error *err)
@@ -118,29 +128,27 @@ pali_status pali_trainer_evaluate(pali_trainer *trainer, double *loss, pali_erro
     pali_status status = need_run(trainer, "pali_trainer_evaluate", err);
     if (status == PALI_OK)
         status = pl_need(loss, "pali_trainer_evaluate", "loss", err);
-    return status == PALI_OK ? pl_trainer_evaluate(trainer->run, loss, err) : status;
+    if (status != PALI_OK)
+        return status;
+    return trainer->codec ? pl_codec_run_evaluate(trainer->codec, loss, err) : pl_trainer_evaluate(trainer->run, loss, err);
 }
 
 pali_status pali_trainer_save(pali_trainer *trainer, pali_error *err)
 {
     const pali_status status = need_run(trainer, "pali_trainer_save", err);
-    return status == PALI_OK ? pl_trainer_save(trainer->run, err) : status;
+    if (status != PALI_OK)
+        return status;
+    return trainer->codec ? pl_codec_run_save(trainer->codec, err) : pl_trainer_save(trainer->run, err);
 }
 
 /* ---- What it will be -------------------------------------------------- */
 
-pali_status pali_trainer_plan(const pali_trainer *trainer, pali_train_plan *plan, pali_error *err)
+static pali_train_plan plan_of_model(const pl_trainer *run)
 {
-    pali_status status = pl_need(trainer, "pali_trainer_plan", "trainer", err);
-    if (status == PALI_OK)
-        status = pl_need(plan, "pali_trainer_plan", "plan", err);
-    if (status != PALI_OK)
-        return status;
-    const pl_train_plan *const p = pl_trainer_plan(trainer->run);
-    const pali_train_plan told = {
-        .size = sizeof told,
+    const pl_train_plan *const p = pl_trainer_plan(run);
+    return (pali_train_plan){
         .steps = p->steps,
-        .done = pl_trainer_steps(trainer->run),
+        .done = pl_trainer_steps(run),
         .examples = p->examples,
         .batch = p->batch,
         .micro_batch = p->micro_batch,
@@ -158,7 +166,23 @@ pali_status pali_trainer_plan(const pali_trainer *trainer, pali_train_plan *plan
         .limit = p->limit,
         .recomputes = p->keep == PL_KEEP_BORDERS,
     };
-    const size_t size = plan->size ? plan->size : sizeof told; /* of the caller's version */
+}
+
+static pali_train_plan plan_of_codec(const pl_codec_run *run)
+{
+    const pl_codec_plan p = pl_codec_run_plan(run);
+    return (pali_train_plan){.steps = p.steps, .done = p.done, .examples = p.masks, .batch = p.batch, .micro_batch = p.batch, .trained = p.trained, .total = p.bytes};
+}
+
+pali_status pali_trainer_plan(const pali_trainer *trainer, pali_train_plan *plan, pali_error *err)
+{
+    pali_status status = pl_need(trainer, "pali_trainer_plan", "trainer", err);
+    if (status == PALI_OK)
+        status = pl_need(plan, "pali_trainer_plan", "plan", err);
+    if (status != PALI_OK)
+        return status;
+    const size_t size = plan->size ? plan->size : sizeof *plan; /* of the caller's version */
+    const pali_train_plan told = trainer->codec ? plan_of_codec(trainer->codec) : plan_of_model(trainer->run);
     memcpy(plan, &told, pl_min(size, sizeof told));
     plan->size = size;
     return PALI_OK;
@@ -168,6 +192,13 @@ char *pali_trainer_describe(const pali_trainer *trainer, pali_error *err)
 {
     if (pl_need(trainer, "pali_trainer_describe", "trainer", err) != PALI_OK)
         return NULL;
+    if (trainer->codec) {
+        pl_buffer text = {0};
+        if (pl_codec_run_describe(trainer->codec, &text, err) == PALI_OK)
+            return text.data;
+        free(text.data);
+        return NULL;
+    }
     return pl_train_plan_text(pl_trainer_plan(trainer->run), pl_trainer_parameters(trainer->run), err);
 }
 

@@ -111,6 +111,14 @@ cmp -s "$work/whole/last/model.safetensors" "$work/parts/last/model.safetensors"
 run run -m "$work/whole/last" "$picture" 'caption en' -n 4 --quiet
 [ "$code" = 0 ] || failed 'the checkpoint does not run'
 
+# The mask codec, by the same command.
+run train codec="$work/codec.npz" data="$data/nano/rows.jsonl" steps=2 batch=4 log_every=1
+[ "$code" = 0 ] || failed "exit code $code"
+expect_out 'step 2 of 2: loss '
+[ -s "$work/codec.npz" ] || failed 'there is no codec'
+run train codec="$work/codec.npz" data="$data/nano/rows.jsonl" model="$model"
+expect_error 2 'codec is given with a model'
+
 # JSON: an object a line, the plan first.
 run train "$work/recipe.yaml" out="$work/objects" steps=2 --json --quiet
 [ "$code" = 0 ] || failed "exit code $code"
