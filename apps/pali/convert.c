@@ -94,7 +94,7 @@ static const option own_options[] = {
     {"embedding-type", 0, OPTION_CHOICE, offsetof(settings, embedding_type), TYPES, 0, 0, "type of the embedding, and of the output matrix"},
     {"head-type", 0, OPTION_CHOICE, offsetof(settings, head_type), TYPES, 0, 0, "type of an output matrix of its own"},
     {"layout", 0, OPTION_CHOICE, offsetof(settings, layout), "rows|tiles", 0, 0, "GGUF: rows for ggml's tools, tiles for speed"},
-    {"lora", 0, OPTION_LIST, offsetof(settings, lora), "DIR[:SCALE]", 0, 0, "a PEFT adapter to merge; may be given again"},
+    {"lora", 0, OPTION_LIST, offsetof(settings, lora), "DIR[:SCALE]", 0, 0, "a PEFT adapter to merge (SCALE -1: to take off again)"},
     {"merge", 0, OPTION_FLAG, offsetof(settings, merge), NULL, 0, 0, "add the adapters to the weights"},
     {"tokenizer", 0, OPTION_TEXT, offsetof(settings, tokenizer), "PATH", 0, 0, "tokenizer.json, tokenizer.model or their folder"},
     {"vision", 0, OPTION_TEXT, offsetof(settings, vision), "FILE", 0, 0, "GGUF file with the vision tower (mmproj)"},

@@ -219,6 +219,8 @@ static pali_status replace(adapter *a, const pl_named_tensor *named, const char 
     const pl_weight *weight = head ? weight_named(&a->model->config, "text.embed_tokens.weight", &layer) : known ? weight_named(&a->model->config, canonical, &layer) : NULL;
     if (!weight)
         return pl_fail(err, PALI_MODEL, "%s: tensor %s: found nothing of that name in the model, expected a LoRA pair or a saved module", named->file, named->name);
+    if (a->factor < 0)
+        return pl_fail(err, PALI_USAGE, "lora: %s: found a module saved whole, %s, expected pairs alone to take off: what it replaced is not in it", named->file, named->name);
     const pali_status status = check_usable(named, err);
     if (status != PALI_OK)
         return status;

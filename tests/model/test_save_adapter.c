@@ -250,6 +250,10 @@ static void test_unmerged(void **state)
     pl_tensor_file_close(a);
     pl_tensor_file_close(b);
     pl_tensor_file_close(m);
+    const char *whole = TINY "lora/saved:-1"; /* has modules saved whole, whose originals are gone */
+    assert_null(pl_paligemma_open(TINY "pg1", &(pl_load_options){.outline = true, .lora = &whole, .lora_count = 1}, &err));
+    assert_int_equal(err.status, PALI_USAGE);
+    assert_non_null(strstr(err.message, "found a module saved whole"));
     for (int step = 0; step < 2; step++) {
         snprintf(file, sizeof file, "rm -r %s", step ? plain : merged);
         assert_int_equal(system(file), 0);
