@@ -236,6 +236,17 @@ static void test_damage(void **state)
             fail_msg("%zu: %s", i, found.warning);
         pl_found_snapshot_close(&found);
     }
+    char path[192];
+    size_t size;
+    save_ok(&folder, 3, false, 0);
+    char *const notes = pl_file_read(in_out("checkpoint-3/state/state.json", path), 1 << 16, &size, PALI_INPUT, &err), *const row = strstr(notes, "\"row\": 30");
+    assert_non_null(row);
+    row[strlen("\"row\": 3")] = '1'; /* still JSON */
+    expect_ok(pl_file_write(path, notes, size, &err), &err);
+    free(notes);
+    expect_ok(pl_snapshot_find(out, &found, &err), &err);
+    assert_true(found.step == 2 && strstr(found.warning, "changed by hand"));
+    pl_found_snapshot_close(&found);
     flip("checkpoint-2/state/tensors.safetensors", 100);
     assert_int_equal(pl_snapshot_find(out, &found, &err), PALI_MODEL);
     expect_message(&err, "found 2 checkpoints, none of which is whole");
