@@ -1,18 +1,16 @@
 /*
  * A recipe from its file and arguments: every value found is put beside its key
- * (arguments after the file), then read, then what follows from others is
- * filled in and what cannot go together refused.
+ * (arguments after the file), then read, then settled with the others
+ * (recipe_settle.c).
  */
 #include "train/recipe_key.h"
 
 #include <limits.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/file.h"
-#include "train/codec_trainer.h"
 
 enum { MOST_RECIPE = 4 << 20 };
 
@@ -31,7 +29,7 @@ typedef struct reading {
 
 /* ---- What stands beside which key ------------------------------------- */
 
-static size_t find_key(const char *name)
+size_t pl_recipe_find(const char *name)
 {
     for (size_t i = 0; i < pl_recipe_key_count; i++)
         if (pl_recipe_keys[i].name && strcmp(pl_recipe_keys[i].name, name) == 0)
@@ -75,7 +73,7 @@ static pali_status give_members(reading *r, const pl_yaml *map, const char *pref
         char *const name = pl_format(r->err, "%s%s", prefix, at->key);
         if (!name)
             return PALI_MEMORY;
-        const size_t key = find_key(name);
+        const size_t key = pl_recipe_find(name);
         if (key != SIZE_MAX)
             status = give(r, key, at, by_argument);
         else if (is_group_of_keys(name) && at->kind == PL_YAML_MAP) {
@@ -191,10 +189,25 @@ static pali_status edit(const reading *r, size_t key, char *path, pl_yaml *value
     return status;
 }
 
-/* Texts and paths are what they are; all else may be YAML in brackets. */
-static pl_yaml *argument_value(const reading *r, size_t key, bool is_part, const char *text, const char *name)
+/* The kind of what `path` ("0.prefix") leads to within sources or groups. */
+static pl_recipe_kind part_kind(pl_recipe_kind list, const char *path)
 {
-    const pl_recipe_kind kind = is_part || key == SIZE_MAX ? PL_KIND_WORDS : pl_recipe_keys[key].kind;
+    const char *const dot = strrchr(path, '.'), *const name = dot ? dot + 1 : path;
+    const pl_recipe_key *const keys = list == PL_KIND_SOURCES ? pl_source_keys : pl_group_keys;
+    const size_t count = list == PL_KIND_SOURCES ? pl_source_key_count : list == PL_KIND_GROUPS ? pl_group_key_count
+                                                                                                : 0;
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(keys[i].name, name) == 0)
+            return keys[i].kind;
+    return PL_KIND_TABLE;
+}
+
+/* Texts and paths are what they are; all else may be YAML in brackets. `path` is what follows the key, or NULL. */
+static pl_yaml *argument_value(const reading *r, size_t key, const char *path, const char *text, const char *name)
+{
+    pl_recipe_kind kind = key == SIZE_MAX ? PL_KIND_TABLE : pl_recipe_keys[key].kind;
+    if (path)
+        kind = part_kind(kind, path);
     if (kind == PL_KIND_TEXT || kind == PL_KIND_PATH || kind == PL_KIND_NAME || (*text != '[' && *text != '{'))
         return pl_yaml_new_text(text, name, r->err);
     return pl_yaml_parse(text, strlen(text), name, r->err);
@@ -206,7 +219,7 @@ static size_t find_beginning(char *name, char **rest)
     for (char *dot = name + strlen(name); dot-- > name;)
         if (*dot == '.') {
             *dot = '\0';
-            const size_t key = find_key(name);
+            const size_t key = pl_recipe_find(name);
             const pl_recipe_kind kind = key == SIZE_MAX ? PL_KIND_TITLE : pl_recipe_keys[key].kind;
             if (kind == PL_KIND_SOURCES || kind == PL_KIND_GROUPS || kind == PL_KIND_TABLE) {
                 *rest = dot + 1;
@@ -220,10 +233,10 @@ static size_t find_beginning(char *name, char **rest)
 static pali_status give_argument(reading *r, char *key_text, const char *text, const char *name)
 {
     char *rest = NULL;
-    size_t key = find_key(key_text);
+    size_t key = pl_recipe_find(key_text);
     if (key == SIZE_MAX)
         key = find_beginning(key_text, &rest);
-    pl_yaml *const value = argument_value(r, key, rest != NULL, text, name);
+    pl_yaml *const value = argument_value(r, key, rest, text, name);
     if (!value)
         return pl_status_of(r->err, PALI_USAGE);
     if (rest && *rest)
@@ -277,114 +290,6 @@ static pali_status read_values(const reading *r, pl_recipe *recipe)
     return status;
 }
 
-/* Where a key was given, or what the recipe is called. */
-static const char *where(const reading *r, const char *key, char buf[256])
-{
-    const size_t at = find_key(key);
-    const pl_yaml *const node = at == SIZE_MAX ? NULL : r->given[at];
-    if (node)
-        return pl_yaml_key_place(node, buf);
-    return r->names[0] ? r->names[0] : "recipe";
-}
-
-static pali_status set_text(char **place, const char *text, pali_error *err)
-{
-    if (*place || !text)
-        return PALI_OK;
-    *place = pl_strdup(text, err);
-    return *place ? PALI_OK : PALI_MEMORY;
-}
-
-static pali_status fill_sources(const pl_recipe *recipe, pl_recipe_sources *sources, pali_error *err)
-{
-    pali_status status = PALI_OK;
-    for (size_t i = 0; i < sources->count && status == PALI_OK; i++) {
-        pl_recipe_source *const s = &sources->items[i];
-        status = set_text(&s->images, recipe->images, err);
-        if (status == PALI_OK)
-            status = set_text(&s->prefix, recipe->prefix, err);
-        if (status == PALI_OK)
-            status = set_text(&s->suffix, recipe->suffix, err);
-    }
-    return status;
-}
-
-/* What does well for the mask codec, where nothing else is given. */
-static pali_status fill_codec(const reading *r, pl_recipe *recipe, pali_error *err)
-{
-    const pl_codec_options usual = pl_codec_options_default();
-    if (!recipe->codec)
-        return PALI_OK;
-    if (!r->given[find_key("lr")])
-        recipe->lr = usual.rate.lr;
-    if (!r->given[find_key("weight_decay")])
-        recipe->weight_decay = usual.rate.weight_decay;
-    if (!r->given[find_key("warmup")])
-        recipe->warmup = usual.warmup;
-    if (!r->given[find_key("batch")])
-        recipe->batch = usual.batch;
-    if (recipe->epochs == 0 && recipe->steps == 0)
-        recipe->steps = usual.steps;
-    if (r->given[find_key("optimizer")])
-        return PALI_OK;
-    free(recipe->optimizer);
-    recipe->optimizer = pl_strdup("adamw", err);
-    return recipe->optimizer ? PALI_OK : PALI_MEMORY;
-}
-
-/* Values that follow from others where they were not given. */
-static pali_status fill(pl_recipe *recipe, pali_error *err)
-{
-    const bool muon = strcmp(recipe->optimizer, "muon") == 0;
-    if (isnan(recipe->momentum))
-        recipe->momentum = muon ? 0.95 : 0;
-    if (recipe->epochs == 0 && recipe->steps == 0)
-        recipe->epochs = 10;
-    if (recipe->lora_rank && recipe->lora_alpha == 0)
-        recipe->lora_alpha = (double)recipe->lora_rank;
-    pali_status status = set_text(&recipe->decay, strcmp(recipe->optimizer, "adam") == 0 ? "kernels" : "matrices", err);
-    if (status == PALI_OK)
-        status = set_text(&recipe->pictures, strcmp(recipe->objective, "language") == 0 ? "none" : "needed", err);
-    if (status == PALI_OK && recipe->train.count == 0 && recipe->lora_rank == 0 && !recipe->lora_adapter) {
-        const pl_recipe_key *const key = &pl_recipe_keys[find_key("train")];
-        pl_yaml *const all = pl_yaml_new_text("all", "train", err);
-        status = all ? pl_value_read(key, all, NULL, &recipe->train, err) : PALI_MEMORY;
-        pl_yaml_free(all);
-    }
-    if (status == PALI_OK)
-        status = fill_sources(recipe, &recipe->data, err);
-    return status == PALI_OK ? fill_sources(recipe, &recipe->validation, err) : status;
-}
-
-/* What must, and what cannot, go together. */
-static pali_status check(const reading *r, const pl_recipe *recipe)
-{
-    const bool adapters = recipe->lora_rank || recipe->lora_adapter;
-    const struct {
-        bool wrong;
-        const char *key, *message;
-    } rules[] = {
-        {!recipe->model && !recipe->model_config && !recipe->codec, "model", "model is missing, expected the name of a model (or model_config, or codec)"},
-        {recipe->model && recipe->model_config, "model_config", "model_config is given with model, expected one of them"},
-        {recipe->codec && (recipe->model || recipe->model_config), "codec", "codec is given with a model, expected one of them"},
-        {recipe->model_config && !recipe->tokenizer, "model_config", "tokenizer is missing, expected one for the new model"},
-        {recipe->data.count == 0, "data", "data is missing, expected a JSONL file or a list of sources"},
-        {recipe->epochs > 0 && recipe->steps > 0, "steps", "steps is given with epochs, expected one of them"},
-        {recipe->lora_rank && recipe->lora_adapter, "lora.rank", "lora.rank is given with lora.adapter, which has its own"},
-        {!adapters && recipe->lora_alpha != 0, "lora.alpha", "lora.alpha is given without lora.rank"},
-        {!adapters && recipe->lora_dropout != 0, "lora.dropout", "lora.dropout is given without lora.rank"},
-        {!adapters && recipe->lora_rslora, "lora.rslora", "lora.rslora is given without lora.rank"},
-        {recipe->lora_adapter && recipe->lora_alpha != 0, "lora.alpha", "lora.alpha is given with lora.adapter, which has its own"},
-        {recipe->momentum != 0 && strncmp(recipe->optimizer, "adam", 4) == 0, "momentum", "momentum is given, but the optimizer has none: expected sgd or muon"},
-        {recipe->feature_cache && !recipe->cache_features, "feature_cache", "feature_cache is given with cache_features: false"},
-    };
-    char place[256];
-    for (size_t i = 0; i < sizeof rules / sizeof *rules; i++)
-        if (rules[i].wrong)
-            return pl_fail(r->err, PALI_USAGE, "%s: %s", where(r, rules[i].key, place), rules[i].message);
-    return PALI_OK;
-}
-
 /* ---- Together --------------------------------------------------------- */
 
 static pali_status read_all(reading *r, pl_recipe *recipe, const char *text, size_t size, const char *name, const char *const *overrides, size_t count)
@@ -408,11 +313,7 @@ static pali_status read_all(reading *r, pl_recipe *recipe, const char *text, siz
         status = read_argument(r, overrides[i]);
     if (status == PALI_OK)
         status = read_values(r, recipe);
-    if (status == PALI_OK)
-        status = fill_codec(r, recipe, r->err);
-    if (status == PALI_OK)
-        status = fill(recipe, r->err);
-    return status == PALI_OK ? check(r, recipe) : status;
+    return status == PALI_OK ? pl_recipe_settle(recipe, r->given, r->names[0], r->err) : status;
 }
 
 pali_status pl_recipe_parse(pl_recipe *recipe, const char *text, size_t size, const char *name, const char *folder, const char *const *overrides, size_t override_count, pali_error *err)

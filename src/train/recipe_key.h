@@ -34,6 +34,16 @@ typedef struct pl_recipe_key {
 extern const pl_recipe_key pl_recipe_keys[], pl_source_keys[], pl_group_keys[];
 extern const size_t pl_recipe_key_count, pl_source_key_count, pl_group_key_count;
 
+/* The place of a key in pl_recipe_keys, or SIZE_MAX. */
+size_t pl_recipe_find(const char *name);
+
+/*
+ * Fills in what follows from other values, and refuses what cannot go with them.
+ * given [pl_recipe_key_count] has the node of each key that was given, for the
+ * place in messages; name is the file's, or NULL.
+ */
+pali_status pl_recipe_settle(pl_recipe *recipe, const pl_yaml *const *given, const char *name, pali_error *err);
+
 /* The file that nodes of this name are of: relative paths in it are of its folder, all others of the current one. */
 typedef struct pl_recipe_file {
     const char *name;   /* the very pointer of its nodes */

@@ -337,6 +337,10 @@ static pali_status open_all(pl_trainer *t, pali_error *err)
     pl_buffer text = {0};
     pali_status status = pl_recipe_write(t->recipe, &text, err);
     t->recipe_text = text.data;
+    if (status == PALI_OK && is(t->recipe->objective, "contrastive"))
+        status = pl_fail(err, PALI_USAGE, "objective: found contrastive, expected prefix_lm or language: the loss is there, its training is not yet");
+    if (status == PALI_OK && t->recipe->new_tokens.count > 0)
+        status = pl_fail(err, PALI_USAGE, "new_tokens: found %zu, expected none: they cannot be trained yet", t->recipe->new_tokens.count);
     if (status == PALI_OK && !t->options.dry_run && !t->recipe->out)
         status = pl_fail(err, PALI_USAGE, "out: found nothing, expected a folder for checkpoints, logs and the report");
     if (status == PALI_OK && t->recipe->out && !t->options.rows_only)

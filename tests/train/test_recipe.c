@@ -159,10 +159,11 @@ static void test_arguments(void **state)
     assert_int_equal(r.train.count, 2);
     pl_recipe_close(&r);
 
-    parse_good(&r, whole, "data.0.limit=5|data.0.images=mine|validation.limit=9|groups.1.lr=0.5");
+    parse_good(&r, whole, "data.0.limit=5|data.0.images=mine|data.0.suffix={answers}|validation.limit=9|groups.1.lr=0.5");
     assert_string_equal(r.data.items[0].path, "/recipes/a/rows.jsonl");
     assert_string_equal(r.data.items[0].images, here);
     assert_int_equal(r.data.items[0].limit, 5);
+    assert_string_equal(r.data.items[0].suffix, "{answers}");
     assert_int_equal(r.validation.items[0].limit, 9);
     assert_true(r.groups.items[1].lr == 0.5);
     pl_recipe_close(&r);
@@ -312,6 +313,11 @@ static const struct {
     {GOOD "model_config: {}\n", "", "r.yaml:3:1: model_config is given with model"},
     {"model_config: {}\ndata: d\n", "", "r.yaml:1:1: tokenizer is missing"},
     {GOOD "lora.alpha: 16\n", "", "r.yaml:3:1: lora.alpha is given without lora.rank"},
+    {GOOD "lora: {targets: q_proj}\n", "", "r.yaml:3:8: lora.targets is given without lora.rank"},
+    {GOOD "lora: {init: gaussian}\n", "lora.adapter=a", "r.yaml:3:8: lora.init is given without lora.rank"},
+    {GOOD "optimizer: sgd\nbeta2: 0.99\n", "", "r.yaml:4:1: beta2 is given, but sgd has none"},
+    {GOOD "timescale: 5\n", "", "r.yaml:3:1: timescale is given, but the schedule is not rsqrt"},
+    {GOOD "cache_features: false\nfeature_cache: x\n", "", "r.yaml:4:1: feature_cache is given with cache_features: false"},
     {GOOD "momentum: 0.9\n", "", "r.yaml:3:1: momentum is given, but the optimizer has none"},
     {GOOD "codec: c.npz\n", "", "r.yaml:3:1: codec is given with a model"},
     {"- a\n", "", "r.yaml:1:1: expected a map of keys"},
