@@ -148,9 +148,12 @@ const command train_command = {
              "train --keys' has them all. OUT gets checkpoints (OUT/last and OUT/best are models,\n"
              "or adapters for --lora), metrics.csv, TensorBoard events and report.html. The same\n"
              "command goes on where a run ended, were it killed, and ends with the same bits.\n"
-             "Ctrl-C saves first; a second one does not.",
+             "Ctrl-C saves first; a second one does not.\n"
+             "codec=FILE.npz in place of model teaches a mask codec the masks of the rows, or of\n"
+             "a folder of pictures of masks.",
     .examples = "  pali train model=nano data=rows.jsonl out=run lr=1e-3 epochs=20\n"
                 "  pali train recipe.yaml lora.rank=8 seed=1 --dry-run\n"
+                "  pali train codec=codec.npz data=masks validation=held-out\n"
                 "  pali data show recipe.yaml\n"
                 "  pali run -m nano --lora run/last photo.jpg \"caption en\"\n",
     .options = (const option *const[]){own_options, common_options, NULL},

@@ -171,7 +171,9 @@ static pali_train_plan plan_of_model(const pl_trainer *run)
 static pali_train_plan plan_of_codec(const pl_codec_run *run)
 {
     const pl_codec_plan p = pl_codec_run_plan(run);
-    return (pali_train_plan){.steps = p.steps, .done = p.done, .examples = p.masks, .batch = p.batch, .micro_batch = p.batch, .trained = p.trained, .total = p.bytes};
+    return (pali_train_plan){.steps = p.steps, .done = p.done, .examples = p.masks, .batch = p.batch, .micro_batch = p.batch, .trained = p.trained,
+                             .values = p.trained * sizeof(float), .gradients = p.trained * sizeof(float), .state = 2 * p.trained * sizeof(float), .activations = p.activations,
+                             .total = p.total};
 }
 
 pali_status pali_trainer_plan(const pali_trainer *trainer, pali_train_plan *plan, pali_error *err)
@@ -192,13 +194,8 @@ char *pali_trainer_describe(const pali_trainer *trainer, pali_error *err)
 {
     if (pl_need(trainer, "pali_trainer_describe", "trainer", err) != PALI_OK)
         return NULL;
-    if (trainer->codec) {
-        pl_buffer text = {0};
-        if (pl_codec_run_describe(trainer->codec, &text, err) == PALI_OK)
-            return text.data;
-        free(text.data);
-        return NULL;
-    }
+    if (trainer->codec)
+        return pl_codec_run_describe(trainer->codec, err);
     return pl_train_plan_text(pl_trainer_plan(trainer->run), pl_trainer_parameters(trainer->run), err);
 }
 

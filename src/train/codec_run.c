@@ -142,11 +142,6 @@ void pl_codec_run_free(pl_codec_run *run)
     free(run);
 }
 
-pl_codec_trainer *pl_codec_run_trainer(pl_codec_run *run)
-{
-    return run->trainer;
-}
-
 /* ---- What it will be --------------------------------------------------- */
 
 pl_codec_plan pl_codec_run_plan(const pl_codec_run *run)
@@ -159,18 +154,19 @@ pl_codec_plan pl_codec_run_plan(const pl_codec_run *run)
         .held_out = held_out,
         .trained = trained,
         .batch = run->codec.batch,
-        .bytes = pl_codec_trainer_bytes(run->trainer) + (masks + held_out) * PL_CODEC_MAP + 4 * trained * sizeof(float),
+        .activations = pl_codec_trainer_bytes(run->trainer),
+        .total = pl_codec_trainer_bytes(run->trainer) + (masks + held_out) * PL_CODEC_MAP + 4 * trained * sizeof(float),
     };
 }
 
-pali_status pl_codec_run_describe(const pl_codec_run *run, pl_buffer *out, pali_error *err)
+char *pl_codec_run_describe(const pl_codec_run *run, pali_error *err)
 {
     const pl_codec_plan p = pl_codec_run_plan(run);
-    pali_status status = pl_buffer_printf(out, err, "mask codec  %s, %llu parameters\nmasks       %llu, each once; %llu held out\nsteps       %llu of %zu masks", run->codec.out,
-                                          (unsigned long long)p.trained, (unsigned long long)p.masks, (unsigned long long)p.held_out, (unsigned long long)p.steps, p.batch);
-    if (status == PALI_OK && p.done > 0)
-        status = pl_buffer_printf(out, err, ", of which %llu are made", (unsigned long long)p.done);
-    return status == PALI_OK ? pl_buffer_printf(out, err, "\nmemory      %.0f MB", (double)p.bytes * 1e-6) : status;
+    char done[64] = "";
+    if (p.done > 0)
+        snprintf(done, sizeof done, ", of which %llu are made", (unsigned long long)p.done);
+    return pl_format(err, "mask codec  %s, %llu parameters\nmasks       %llu, each once; %llu held out\nsteps       %llu of %zu masks%s\nmemory      %.0f MB\n", run->codec.out,
+                     (unsigned long long)p.trained, (unsigned long long)p.masks, (unsigned long long)p.held_out, (unsigned long long)p.steps, p.batch, done, (double)p.total * 1e-6);
 }
 
 /* ---- The run ----------------------------------------------------------- */

@@ -14,16 +14,15 @@ typedef struct pl_codec_run pl_codec_run;
 pl_codec_run *pl_codec_run_open(const pl_recipe *recipe, const pl_trainer_options *options, pali_error *err);
 void pl_codec_run_free(pl_codec_run *run);
 
-pl_codec_trainer *pl_codec_run_trainer(pl_codec_run *run);
-
-/* Steps of the whole run, masks, parameters and bytes that it takes: as text of several lines. */
+/* Steps of the whole run and of these made, masks, parameters, memory; and as text of several lines. */
 typedef struct pl_codec_plan {
     uint64_t steps, done, masks, held_out, trained;
-    uint64_t bytes; /* activations and their gradients, masks, parameters with gradients and moments */
+    uint64_t activations; /* bytes, with their gradients */
+    uint64_t total;       /* these, masks, parameters with gradients and moments */
     size_t batch;
 } pl_codec_plan;
 pl_codec_plan pl_codec_run_plan(const pl_codec_run *run);
-pali_status pl_codec_run_describe(const pl_codec_run *run, pl_buffer *out, pali_error *err);
+char *pl_codec_run_describe(const pl_codec_run *run, pali_error *err); /* new, freed with free */
 
 /* One step, and what is to be told of it. */
 pali_status pl_codec_run_step(pl_codec_run *run, double *loss, pali_error *err);

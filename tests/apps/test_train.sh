@@ -125,4 +125,28 @@ run train "$work/recipe.yaml" out="$work/objects" steps=2 --json --quiet
 head -n 1 "$work/out" >"$work/line"
 mv "$work/line" "$work/out"
 expect_json event=plan plan.steps=2
+
+# The mask codec: in one go, and killed and gone on with; the file is a codec.
+i=0
+while [ $i -lt 24 ]; do
+    echo "{\"width\": 64, \"height\": 64, \"mask\": [[$i, 2, $((i + 30)), $i, 40, 60, 3, $((60 - i))]]}"
+    i=$((i + 1))
+done >"$work/masks.jsonl"
+set -- data="$work/masks.jsonl" steps=30 batch=16 warmup=5 'codec_widths=[4, 4, 6, 8, 6]' save_every=3 seed=1
+run train codec="$work/whole.npz" "$@" validation="$work/masks.jsonl" --quiet
+[ "$code" = 0 ] || failed "exit code $code"
+expect_out 'step 30 of 30: loss'
+expect_out 'held-out loss'
+"$pali" train codec="$work/parts.npz" "$@" validation="$work/masks.jsonl" --quiet >"$work/out" 2>"$work/err" &
+started=$!
+until grep -q 'saved' "$work/out" || ! kill -0 $started 2>/dev/null; do sleep 0.02; done
+kill -KILL $started 2>/dev/null || true
+wait $started 2>/dev/null || true
+run train codec="$work/parts.npz" "$@" validation="$work/masks.jsonl" --threads 1 --quiet
+[ "$code" = 0 ] || failed "exit code $code"
+cmp -s "$work/whole.npz" "$work/parts.npz" || failed 'a codec taught in two parts ended with other bits'
+run train codec="$work/parts.npz" "$@" lr=1 --quiet
+expect_error 2 'other settings or masks'
+run train codec="$work/none.npz" data="$rows" --quiet
+expect_error 4 'found no mask'
 finish
