@@ -224,8 +224,10 @@ static pali_status replace(adapter *a, const pl_named_tensor *named, const char 
     const pali_status status = check_usable(named, err);
     if (status != PALI_OK)
         return status;
-    const pl_source source = {.named = named, .data = named->tensor.data, .dtype = named->tensor.dtype, .rows = pl_dim_size(&a->model->config, weight->rows),
-                              .columns = pl_dim_size(&a->model->config, weight->columns)};
+    size_t rows = pl_dim_size(&a->model->config, weight->rows);
+    if (weight->rows == PL_DIM_VOCABULARY) /* new tokens came with it */
+        rows = pl_max(rows, named->tensor.shape[0]);
+    const pl_source source = {.named = named, .data = named->tensor.data, .dtype = named->tensor.dtype, .rows = rows, .columns = pl_dim_size(&a->model->config, weight->columns)};
     if (!is_matrix(&named->tensor, source.rows, source.columns)) {
         char found[96];
         return pl_fail(err, PALI_MODEL, "%s: tensor %s: found shape %s, expected [%zu, %zu]", named->file, named->name,
@@ -277,6 +279,38 @@ static pali_status take_tensor(adapter *a, const pl_named_tensor *named, pali_er
         return pl_fail(err, PALI_MODEL, "%s: tensor %s is missing, expected beside %s", named->file, other, named->name);
     *at = '\0';
     return add_pair(a, name, named, up, err);
+}
+
+/*
+ * New tokens of the adapter: their rows stand in an embedding that it replaces, their pieces in a tokenizer beside it,
+ * which is taken where it has more of them than the model's.
+ */
+static pali_status take_tokens(const adapter *a, const char *folder, pali_error *err)
+{
+    pl_paligemma *model = a->model;
+    const size_t rows = model->gemma.embedding.shape[0], head = model->gemma.head.weight.shape[0];
+    if (rows != head)
+        return pl_fail(err, PALI_MODEL, "%s: found %zu rows of the embedding and %zu of the output matrix, expected as many", folder, rows, head);
+    model->config.text.vocabulary = model->gemma.config.vocabulary = rows;
+    char *const path = pl_path_join(folder, "tokenizer.json", err);
+    if (!path)
+        return PALI_MEMORY;
+    const bool found = pl_is_file(path);
+    free(path);
+    if (!found)
+        return PALI_OK;
+    pl_tokenizer *tokenizer = pl_tokenizer_open(folder, false, err);
+    if (!tokenizer)
+        return pl_status_of(err, PALI_MODEL);
+    const size_t pieces = pl_tokenizer_count(tokenizer), known = pl_tokenizer_count(model->tokenizer);
+    if (pieces <= known || pieces > rows) { /* the base's own, or one for a model with more rows */
+        pl_tokenizer_free(tokenizer);
+        return PALI_OK;
+    }
+    pl_tokenizer_free(model->tokenizer);
+    model->tokenizer = tokenizer;
+    model->extended = true;
+    return PALI_OK;
 }
 
 /* The base by its name as it stands; a path that leads nowhere from here may do so from the adapter's folder. */
@@ -336,6 +370,8 @@ pali_status pl_paligemma_add_adapter(pl_paligemma *model, const char *spec, pali
         if (status == PALI_OK && a.used != pl_tensor_file_count(a.file))
             status = pl_fail(err, PALI_MODEL, "%s: found %zu tensors, of which only %zu belong to a LoRA pair or a saved module", weights, pl_tensor_file_count(a.file), a.used);
     }
+    if (status == PALI_OK)
+        status = take_tokens(&a, folder, err);
     pl_tensor_file_close(file);
     pl_json_close(a.config);
     free(weights);

@@ -148,6 +148,7 @@ pali_status pl_paligemma_add_tokens(pl_paligemma *model, const char *const *piec
     }
     pl_tokenizer_free(model->tokenizer);
     model->tokenizer = tokenizer;
+    model->extended = true;
     model->config.text.vocabulary = gemma->config.vocabulary = rows;
     model->parameters += (uint64_t)(rows - old) * gemma->config.width;
     return pl_paligemma_ban_ids(model, err);

@@ -340,12 +340,12 @@ static pali_status load(pl_paligemma *model, const char *path, const pl_load_opt
         status = place_weights(model, options, type, err);
     if (status == PALI_OK)
         status = open_tokenizer(model, options->tokenizer, err);
-    if (status == PALI_OK)
-        status = pl_paligemma_ban_ids(model, err);
     if (status == PALI_OK && is_adapter)
         status = pl_paligemma_add_adapter(model, path, err);
     for (size_t i = 0; status == PALI_OK && i < options->lora_count; i++)
         status = pl_paligemma_add_adapter(model, options->lora[i], err);
+    if (status == PALI_OK)
+        status = pl_paligemma_ban_ids(model, err);
     for (size_t i = 0; i < 2 && model->checkpoint->files[i]; i++)
         model->copied_bytes += pl_tensor_file_bytes_copied(model->checkpoint->files[i]);
     for (size_t i = 0; i < model->adapter_count; i++)

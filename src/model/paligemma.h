@@ -34,6 +34,7 @@ typedef struct pl_paligemma {
     pl_siglip siglip;
     pl_gemma gemma;
     pl_tokenizer *tokenizer;   /* owned */
+    bool extended;             /* it has tokens that the checkpoint's own files do not have */
     pl_checkpoint *checkpoint; /* owned: the maps that weights lie in */
     void **blocks;             /* [block_count] owned: converted weights, adapters */
     size_t block_count, block_capacity;

@@ -9,6 +9,7 @@
 #include "base/output.h"
 #include "formats/safetensors_write.h"
 #include "model/recast.h"
+#include "model/save_config.h"
 
 #include <errno.h>
 #include <jansson.h>
@@ -462,7 +463,7 @@ static pali_status write_weights(adapter *a, const char *path, pali_error *err)
     return status;
 }
 
-/* Both files into a folder that is there; the configuration last, as there is no adapter without. */
+/* All files into a folder that is there; the configuration last, as there is no adapter without. */
 static pali_status write_files(adapter *a, const char *folder, pali_error *err)
 {
     char *const config = pl_path_join(folder, config_name, err), *const weights = config ? pl_path_join(folder, weights_name, err) : NULL;
@@ -472,6 +473,10 @@ static pali_status write_files(adapter *a, const char *folder, pali_error *err)
         status = pl_fail(err, PALI_FAILED, "%s: cannot write: %s", config, strerror(errno));
     if (status == PALI_OK)
         status = write_weights(a, weights, err);
+    if (status == PALI_OK && a->options->tokenizer)
+        status = pl_save_tokenizer(a->model->tokenizer, folder, err);
+    if (status == PALI_OK && a->options->tokenizer)
+        status = pl_save_tokenizer_config(a->model->tokenizer, folder, err);
     if (status == PALI_OK)
         status = pl_file_write(config, text, strlen(text), err);
     free(text);
@@ -482,8 +487,8 @@ static pali_status write_files(adapter *a, const char *folder, pali_error *err)
 
 static void remove_files(const char *folder)
 {
-    const char *const names[] = {config_name, weights_name};
-    for (size_t i = 0; i < 2; i++) {
+    const char *const names[] = {config_name, weights_name, "tokenizer.json", "tokenizer_config.json"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         char *const path = pl_path_join(folder, names[i], NULL);
         if (path)
             unlink(path);

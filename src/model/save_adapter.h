@@ -30,6 +30,7 @@ typedef struct pl_adapter_save_options {
     size_t pair_count;
     const pl_whole_module *whole; /* [whole_count] */
     size_t whole_count;
+    bool tokenizer;          /* tokenizer.json goes with it: the model has new tokens */
     bool force;              /* replace what is there */
 } pl_adapter_save_options;
 

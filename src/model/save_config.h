@@ -14,4 +14,8 @@ char *pl_preprocessor_json(const pl_config *config, pali_error *err);
 char *pl_generation_json(const pl_tokenizer *tokenizer, pali_error *err);
 char *pl_tokenizer_config_json(const pl_tokenizer *tokenizer, pali_error *err);
 
+/* tokenizer.json, and tokenizer_config.json beside it, into a folder that is there; each whole or not at all. */
+pali_status pl_save_tokenizer(const pl_tokenizer *tokenizer, const char *folder, pali_error *err);
+pali_status pl_save_tokenizer_config(const pl_tokenizer *tokenizer, const char *folder, pali_error *err);
+
 #endif

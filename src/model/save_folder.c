@@ -9,7 +9,6 @@
 #include "base/file.h"
 #include "base/text.h"
 #include "formats/safetensors_write.h"
-#include "formats/tokenizer_write.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -194,31 +193,6 @@ static pali_status copy_file(const folder *f, const char *from, const char *name
     return status;
 }
 
-/* The pieces but those that only fill a GGUF's rows. */
-static size_t real_pieces(const pl_vocabulary *v)
-{
-    size_t count = v->count, length;
-    for (; count; count--) {
-        const char *text = pl_vocabulary_piece(v, (int32_t)count - 1, &length);
-        if (v->types[count - 1] != PL_PIECE_UNUSED || length < 5 || memcmp(text, "[PAD", 4) != 0)
-            break;
-    }
-    return count;
-}
-
-static pali_status write_tokenizer(const folder *f, pali_error *err)
-{
-    const pl_vocabulary *v = pl_tokenizer_vocabulary(f->saving->model->tokenizer);
-    pl_output out = {0};
-    pali_status status = open_file(f, "tokenizer.json", &out, err);
-    if (status == PALI_OK)
-        status = pl_tokenizer_json_write(v, real_pieces(v), &out, err);
-    if (status == PALI_OK)
-        status = pl_output_commit(&out, err);
-    pl_output_abandon(&out);
-    return status;
-}
-
 /* Tokenizer and processor: the source's own files where it has them, else made of what was read. */
 static pali_status write_others(const folder *f, pali_error *err)
 {
@@ -228,10 +202,10 @@ static pali_status write_others(const folder *f, pali_error *err)
     bool found[sizeof copied / sizeof *copied] = {false};
     pali_status status = write_text(f, "config.json", pl_config_json(f->saving, err), err);
     for (size_t i = 0; i < sizeof copied / sizeof *copied && model->checkpoint->container == PL_CONTAINER_SAFETENSORS; i++)
-        if (status == PALI_OK && !(f->saving->options->own_tokenizer && strstr(copied[i], "token")))
+        if (status == PALI_OK && !((f->saving->options->own_tokenizer || model->extended) && strstr(copied[i], "token")))
             status = copy_file(f, model->checkpoint->path, copied[i], &found[i], err);
     if (status == PALI_OK && !found[0])
-        status = write_tokenizer(f, err);
+        status = pl_save_tokenizer(model->tokenizer, f->temporary, err);
     if (status == PALI_OK && !found[1])
         status = write_text(f, copied[1], pl_tokenizer_config_json(model->tokenizer, err), err);
     if (status == PALI_OK && !found[2])

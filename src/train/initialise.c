@@ -13,7 +13,6 @@
 #include "base/random.h"
 #include "base/text.h"
 #include "formats/safetensors_write.h"
-#include "formats/tokenizer_write.h"
 #include "model/save_config.h"
 
 #include <jansson.h>
@@ -200,12 +199,6 @@ static pali_status write_weights(const making *m, pl_output *out, pali_error *er
     return status;
 }
 
-static pali_status write_tokenizer(const making *m, pl_output *out, pali_error *err)
-{
-    const pl_vocabulary *v = pl_tokenizer_vocabulary(m->tokenizer);
-    return pl_tokenizer_json_write(v, v->count, out, err);
-}
-
 /* A file of the folder, written by a function or from a text that is new and is released; NULL for both is a failure that is recorded. */
 static pali_status write_file(const making *m, const char *name, pali_status (*write)(const making *m, pl_output *out, pali_error *err), char *text, pali_error *err)
 {
@@ -226,9 +219,9 @@ static pali_status write_folder(const making *m, pali_error *err)
 {
     pali_status status = write_file(m, "model.safetensors", write_weights, NULL, err);
     if (status == PALI_OK)
-        status = write_file(m, "tokenizer.json", write_tokenizer, NULL, err);
+        status = pl_save_tokenizer(m->tokenizer, m->temporary, err);
     if (status == PALI_OK)
-        status = write_file(m, "tokenizer_config.json", NULL, pl_tokenizer_config_json(m->tokenizer, err), err);
+        status = pl_save_tokenizer_config(m->tokenizer, m->temporary, err);
     if (status == PALI_OK)
         status = write_file(m, "preprocessor_config.json", NULL, pl_preprocessor_json(&m->config, err), err);
     if (status == PALI_OK)

@@ -66,15 +66,31 @@ static json_t *make_notes(const pl_trainer *t, pali_error *err)
 
 /* ---- Saving ----------------------------------------------------------- */
 
-/* Trained weights that are no adapters: they go with an adapter as whole modules. */
+/* Is it in the list? */
+static bool has_whole(const pl_whole_module *list, size_t count, const pl_weight *weight)
+{
+    for (size_t i = 0; i < count; i++)
+        if (list[i].weight == weight)
+            return true;
+    return false;
+}
+
+/* Trained weights that are no adapters go with an adapter as whole modules, and the rows of new tokens, trained or not. */
 static pl_whole_module *list_whole(const pl_trainer *t, size_t *count, pali_error *err)
 {
     const pl_parameters *p = t->parameters;
-    pl_whole_module *list = pl_new(p->count, sizeof *list, "modules", err);
+    pl_whole_module *list = pl_new(p->count + 2, sizeof *list, "modules", err);
     *count = 0;
     for (size_t i = 0; list && i < p->count; i++)
         if (!p->origins[i].low_rank)
             list[(*count)++] = (pl_whole_module){.weight = p->origins[i].weight, .layer = p->origins[i].layer};
+    if (!list || !t->model->extended)
+        return list;
+    for (const pl_weight *w = pl_weights; w < pl_weights + pl_weight_count; w++)
+        if (w->rows == PL_DIM_VOCABULARY && !has_whole(list, *count, w))
+            list[(*count)++] = (pl_whole_module){.weight = w};
+    if (t->model->gemma.head.weight.data != t->model->gemma.embedding.data && !has_whole(list, *count, &pl_head_weight))
+        list[(*count)++] = (pl_whole_module){.weight = &pl_head_weight};
     return list;
 }
 
@@ -93,9 +109,9 @@ pali_status pl_trainer_keep(pl_trainer *t, bool best, pali_error *err)
     const pl_recipe *r = t->recipe;
     const pl_dtype type = saved_type(t);
     const pl_save_options full = {.container = PL_CONTAINER_SAFETENSORS, .vision = type, .language = type, .embedding = type, .head = type,
-                                  .own_tokenizer = r->tokenizer || r->new_tokens.count > 0, .pool = t->pool};
+                                  .own_tokenizer = r->tokenizer != NULL, .pool = t->pool};
     pl_adapter_save_options adapter = {.keys = strcmp(r->adapter_layout, "old") == 0 ? PL_ADAPTER_KEYS_OLD : PL_ADAPTER_KEYS_NEW, .alpha = r->lora_alpha > 0 ? r->lora_alpha : (double)r->lora_rank,
-                                       .rank_stabilised = r->lora_rslora, .dropout = r->lora_dropout,
+                                       .rank_stabilised = r->lora_rslora, .dropout = r->lora_dropout, .tokenizer = t->model->extended,
                                        .base = r->model && !pl_is_folder(r->model) && !pl_is_file(r->model) ? r->model : NULL /* names are the same elsewhere */};
     const bool adapts = r->lora_rank > 0 || r->lora_adapter;
     size_t count = 0;

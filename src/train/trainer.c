@@ -83,6 +83,8 @@ static pali_status open_model(pl_trainer *t, pali_error *err)
         return pl_status_of(err, PALI_MODEL);
     t->model = pl_paligemma_open(path, &load, err);
     pali_status status = t->model ? PALI_OK : pl_status_of(err, PALI_MODEL);
+    if (status == PALI_OK && r->new_tokens.count > 0)
+        status = pl_paligemma_add_tokens(t->model, (const char *const *)r->new_tokens.items, r->new_tokens.count, r->seed, err);
     if (status == PALI_OK && !r->mask_codec)
         status = pl_codec_open_of(path, &t->codec, err);
     if (r->model_config && t->options.dry_run)

@@ -4,12 +4,15 @@
  */
 #include "train/parameters.h"
 
+#include "base/folder.h"
+#include "model/save_adapter.h"
 #include "model/tiny.h"
 #include "train/choose.h"
 
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -397,13 +400,60 @@ static void gives_memory_back(void **state)
     tiny_close(&tiny);
 }
 
+/* Without a model's own folder: an adapter brings new tokens with their rows, where the matrix grew and where it had rows to spare. */
+static void adapters_bring_tokens(void **state)
+{
+    (void)state;
+    char folder[] = "/tmp/pali-tokens-XXXXXX", path[64], names[70][16];
+    const char *pieces[70];
+    assert_non_null(mkdtemp(folder));
+    snprintf(path, sizeof path, "%s/adapter", folder);
+    for (size_t i = 0; i < 70; i++) {
+        snprintf(names[i], sizeof names[i], "<extra%zu>", i);
+        pieces[i] = names[i];
+    }
+    for (size_t count = 2; count <= 70; count += 68) {
+        tiny_model tiny, again;
+        pali_error err = {0};
+        tiny_open(&tiny, TINY "pg1", NULL, NULL, 1);
+        expect_ok(pl_paligemma_add_tokens(tiny.model, pieces, count, 4, &err), &err);
+        pl_parameters *p = take(&tiny, (pl_parameters_options){.lora = {.rank = 2}});
+        const pl_trained *b = pl_parameters_find(p, "text.layers.0.mlp.down_proj.lora_B.weight");
+        for (size_t i = 0; i < b->count; i++)
+            b->value[i] = 0.25f;
+        const pl_weight *embedding = pl_weights;
+        while (embedding->rows != PL_DIM_VOCABULARY)
+            embedding++;
+        const pl_whole_module whole = {.weight = embedding};
+        const pl_adapter_save_options options = {.whole = &whole, .whole_count = 1, .tokenizer = true, .force = true};
+        expect_ok(pl_paligemma_save_adapter(tiny.model, path, &options, NULL, &err), &err);
+        const char *const lora[] = {path};
+        tiny_open(&again, TINY "pg1", &(pl_load_options){.lora = lora, .lora_count = 1}, NULL, 1);
+        assert_int_equal(pl_tokenizer_count(again.model->tokenizer), 1537 + count);
+        assert_int_equal(again.model->config.text.vocabulary, count > 63 ? 1664 : 1600);
+        assert_false(again.model->banned[1536 + count]);
+        tiny_images(&tiny, "a");
+        tiny_images(&again, "a");
+        tiny_ask(&tiny, "caption <extra1> en", 6);
+        tiny_ask(&again, "caption <extra1> en", 6);
+        assert_int_equal(tiny.timeline.prompt.count, again.timeline.prompt.count);
+        assert_int_equal(tiny.timeline.tokens.count, again.timeline.tokens.count);
+        assert_memory_equal(tiny.timeline.tokens.data, again.timeline.tokens.data, tiny.timeline.tokens.count * sizeof(int32_t));
+        assert_memory_equal(tiny.timeline.logprobs, again.timeline.logprobs, tiny.timeline.tokens.count * sizeof(float));
+        pl_parameters_free(p);
+        tiny_close(&tiny);
+        tiny_close(&again);
+    }
+    assert_int_equal(pl_folder_remove(folder), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(chooses_by_name),   cmocka_unit_test(refuses_patterns), cmocka_unit_test(converts),
         cmocka_unit_test(answers_as_before), cmocka_unit_test(lists_for_the_tape), cmocka_unit_test(begins_adapters),
         cmocka_unit_test(goes_on_with_adapters), cmocka_unit_test(makes_groups), cmocka_unit_test(marks_hidden_matrices),
-        cmocka_unit_test(forecasts),         cmocka_unit_test(gives_memory_back),
+        cmocka_unit_test(forecasts),         cmocka_unit_test(gives_memory_back), cmocka_unit_test(adapters_bring_tokens),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
