@@ -2,6 +2,7 @@
 #include "base/checksum.h"
 
 #include <pthread.h>
+#include <string.h>
 
 static uint32_t tables[8][256]; /* [k][byte]: what the byte does k bytes further on */
 static pthread_once_t made = PTHREAD_ONCE_INIT;
@@ -19,7 +20,7 @@ static void make_tables(void)
             tables[k][i] = tables[k - 1][i] >> 8 ^ tables[0][tables[k - 1][i] & 255];
 }
 
-uint32_t pl_crc32c(uint32_t before, const void *bytes, size_t size)
+uint32_t pl_crc32c_by_tables(uint32_t before, const void *bytes, size_t size)
 {
     const unsigned char *at = bytes;
     uint32_t value = ~before;
@@ -32,4 +33,28 @@ uint32_t pl_crc32c(uint32_t before, const void *bytes, size_t size)
     for (; size; size--, at++)
         value = value >> 8 ^ tables[0][(value ^ *at) & 255];
     return ~value;
+}
+
+#ifdef __x86_64__
+__attribute__((target("sse4.2"))) static uint32_t by_instruction(uint32_t before, const unsigned char *at, size_t size)
+{
+    uint64_t value = ~before;
+    for (; size >= 8; size -= 8, at += 8) {
+        uint64_t word;
+        memcpy(&word, at, sizeof word);
+        value = __builtin_ia32_crc32di(value, word);
+    }
+    for (; size; size--, at++)
+        value = __builtin_ia32_crc32qi((uint32_t)value, *at);
+    return ~(uint32_t)value;
+}
+#endif
+
+uint32_t pl_crc32c(uint32_t before, const void *bytes, size_t size)
+{
+#ifdef __x86_64__
+    if (__builtin_cpu_supports("sse4.2"))
+        return by_instruction(before, bytes, size);
+#endif
+    return pl_crc32c_by_tables(before, bytes, size);
 }

@@ -89,6 +89,9 @@ static void test_checksum(void **state)
     static const unsigned char zeros[32];
     assert_int_equal(pl_crc32c(0, "123456789", 9), 0xe3069283); /* RFC 3720, B.4, and the usual check */
     assert_int_equal(pl_crc32c(0, zeros, 32), 0x8a9136aa);
+    assert_int_equal(pl_crc32c_by_tables(0, "123456789", 9), 0xe3069283);
+    for (size_t size = 0; size < 32; size++) /* both ways, any remainder */
+        assert_int_equal(pl_crc32c(7, "0123456789abcdefghijklmnopqrstuvwxyz", size), pl_crc32c_by_tables(7, "0123456789abcdefghijklmnopqrstuvwxyz", size));
     for (size_t cut = 0; cut <= 9; cut++)
         assert_int_equal(pl_crc32c(pl_crc32c(0, "123456789", cut), &"123456789"[cut], 9 - cut), 0xe3069283);
 }
