@@ -139,6 +139,18 @@ void pl_op_dropout_inplace(pl_context *ctx, float rate, uint64_t site, pl_rows x
  */
 void pl_op_cross_entropy(pl_context *ctx, pl_rows logits, const int32_t *targets, const float *weights, float smoothing, float *losses);
 
+/*
+ * A run of ids that mean neighbouring places: the target of one is a Gaussian over those near it, `width` ids wide, cut
+ * off at three deviations; what would lie outside of the run is the outermost's. Width 0: the target alone.
+ */
+typedef struct pl_spread {
+    int32_t first, count;
+    float width;
+} pl_spread;
+
+/* The same, but that 1 - smoothing is spread over neighbours where the target is of that run. */
+void pl_op_cross_entropy_spread(pl_context *ctx, pl_rows logits, const int32_t *targets, const float *weights, float smoothing, const pl_spread *spread, float *losses);
+
 /* y = x / (|x| + 1e-8), row by row (big_vision, models/proj/image_text/two_towers.py). */
 void pl_op_l2_normalise(pl_context *ctx, pl_rows x, pl_rows y);
 

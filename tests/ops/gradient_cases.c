@@ -237,6 +237,15 @@ static pl_rows run_cross_entropy_smoothed(pl_context *ctx, case_room *room)
     return cross_entropy(ctx, room, (float)0.1);
 }
 
+/* Ids 2 to 20 are places: targets 3 and 17 are within them, near their ends. */
+static pl_rows run_cross_entropy_spread(pl_context *ctx, case_room *room)
+{
+    static const int32_t targets[] = {3, 0, 28, 3, 17};
+    const pl_rows logits = room->in[0], losses = pl_constant_push(ctx, 1, logits.count);
+    pl_op_cross_entropy_spread(ctx, logits, targets, room->seed, (float)0.1, &(pl_spread){.first = 2, .count = 19, .width = (float)1.3}, losses.data);
+    return losses;
+}
+
 static pl_rows run_contrastive(pl_context *ctx, case_room *room)
 {
     const pl_rows loss = pl_constant_push(ctx, 1, 1);
@@ -434,6 +443,7 @@ const gradient_case gradient_cases[] = {
     {"pl_op_l2_normalise", "", {{"x", ACTIVATION, 9, 37, 0, 0}}, .run = run_normalise},
     {"pl_op_cross_entropy", "", {{"logits", ACTIVATION, 5, 29, 3, 0}}, .run = run_cross_entropy, .starts = true},
     {"pl_op_cross_entropy", "smoothed", {{"logits", ACTIVATION, 5, 29, 3, 0}}, .run = run_cross_entropy_smoothed, .starts = true},
+    {"pl_op_cross_entropy_spread", "", {{"logits", ACTIVATION, 5, 29, 3, 0}}, .run = run_cross_entropy_spread, .starts = true},
     {"pl_op_sigmoid_contrastive", "", {{"images", ACTIVATION, 7, 13, 0.3, 0}, {"texts", ACTIVATION, 7, 13, 0.3, 0}, {"log temperature", WEIGHT, 1, 1, 1, 1}, {"bias", WEIGHT, 1, 1, 1, -3}}, .run = run_contrastive, .starts = true, .whole = true},
     {"pl_op_softcap_inplace", "", {{"x", ACTIVATION, 9, 37, 3, 0}}, .run = run_softcap},
     {"pl_op_rope_inplace", "", {{"x", ACTIVATION, 6, 30, 0, 0}}, .run = run_rope},

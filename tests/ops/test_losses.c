@@ -86,6 +86,37 @@ static void test_worked_losses(void **state)
     }
 }
 
+/* With neighbours one place away as likely as exp(-1/2): by hand, and at the end of the run what lies outside is the last's. */
+static void test_spread_losses(void **state)
+{
+    (void)state;
+    static const float logits[] = {0.5f, 2, -1, 0, 1, 3};
+    const float weight = 1;
+    static const struct {
+        int32_t target;
+        int neighbours[7]; /* three places to each side */
+    } cases[] = {{2, {1, 1, 1, 2, 3, 4, 4}}, {4, {1, 2, 3, 4, 4, 4, 4}}, {5, {5, 5, 5, 5, 5, 5, 5}}, {0, {0, 0, 0, 0, 0, 0, 0}}};
+    double log_sum = 0, whole = 0;
+    for (size_t i = 0; i < 6; i++)
+        log_sum += exp((double)logits[i]);
+    log_sum = log(log_sum);
+    for (int k = -3; k <= 3; k++)
+        whole += exp(-0.5 * k * k);
+    for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
+        fixture f;
+        open_fixture(&f, 1 << 16);
+        float loss = 0;
+        const pl_rows x = pl_rows_push(&f.ctx, 1, 6);
+        memcpy(x.data, logits, sizeof logits);
+        pl_op_cross_entropy_spread(&f.ctx, x, &cases[c].target, &weight, 0, &(pl_spread){.first = 1, .count = 4, .width = 1}, &loss);
+        double expected = 0;
+        for (int k = -3; k <= 3; k++)
+            expected += exp(-0.5 * k * k) / whole * (log_sum - (double)logits[cases[c].neighbours[k + 3]]);
+        assert_float_equal(loss, expected, 1e-6);
+        close_fixture(&f);
+    }
+}
+
 /* Of PyTorch: temperature 10, bias -3. */
 static void test_worked_contrastive(void **state)
 {
@@ -203,6 +234,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_worked_losses),
+        cmocka_unit_test(test_spread_losses),
         cmocka_unit_test(test_worked_contrastive),
         cmocka_unit_test(test_dropout),
         cmocka_unit_test(test_no_room),
