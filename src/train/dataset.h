@@ -61,6 +61,7 @@ typedef struct pl_data_options {
     pl_data_pictures pictures;
     const pl_tokenizer *tokenizer; /* borrowed, as are the next */
     size_t image_size;             /* pixels a side of what the model sees */
+    size_t image_tokens;           /* of a picture: so many "patches" a row may have; 0: none */
     pl_preprocess_options preprocess;
     const pl_kernels *kernels;
     const struct pl_codec *codec;  /* NULL: the model has none, and rows with masks are bad */

@@ -35,6 +35,34 @@ pali_status pl_example_encode(const pl_data_options *o, pl_example *example, pal
     return PALI_OK;
 }
 
+/*
+ * "patches": a token for each of the picture's, as text: what stands there, learned at that place; "" where nothing is
+ * asked. All see all then, and there is no suffix.
+ */
+static pali_status read_patches(const pl_data_options *o, const json_t *list, pl_example *example, pali_error *err)
+{
+    const size_t count = json_array_size(list);
+    if (example->image_count != 1 || count != o->image_tokens)
+        return pl_fail(err, PALI_INPUT, "field 'patches': found a list of %zu and %zu pictures, expected %zu texts and one picture", count, example->image_count, o->image_tokens);
+    example->patches = pl_new(count, sizeof *example->patches, "patches", err);
+    if (!example->patches)
+        return PALI_MEMORY;
+    for (size_t i = 0; i < count; i++) {
+        const json_t *word = json_array_get(list, i);
+        pl_ids ids = {0};
+        pali_status status = json_is_string(word) ? PALI_OK : pl_fail(err, PALI_INPUT, "field 'patches': found %s at %zu, expected text", pl_json_type_name(word), i);
+        if (status == PALI_OK)
+            status = pl_tokenizer_encode(o->tokenizer, json_string_value(word), json_string_length(word), PL_TEXT_USER, &ids, err);
+        if (status == PALI_OK && ids.count > 1)
+            status = pl_fail(err, PALI_INPUT, "field 'patches': found a text of %zu tokens at %zu, expected one", ids.count, i);
+        example->patches[i] = status == PALI_OK && ids.count == 1 ? ids.data[0] : -1;
+        pl_ids_free(&ids);
+        if (status != PALI_OK)
+            return status;
+    }
+    return PALI_OK;
+}
+
 static pali_status read_texts(const pl_dataset *dataset, const json_t *row, pl_example *example, pali_error *err)
 {
     const pl_data_options *const o = pl_dataset_options(dataset);
@@ -74,6 +102,9 @@ static pali_status read_example(const pl_dataset *dataset, pl_feature_cache *cac
         status = pl_row_pictures_open(dataset, &pictures, cache, with_pixels, example, err);
     if (status == PALI_OK)
         status = read_texts(dataset, row, example, err);
+    const json_t *const patches = pl_dataset_options(dataset)->form == PL_DATA_PREFIX_LM ? json_object_get(row, "patches") : NULL;
+    if (status == PALI_OK && patches)
+        status = read_patches(pl_dataset_options(dataset), patches, example, err);
     free(pictures.names);
     json_decref(row);
     if (status == PALI_INPUT || status == PALI_MODEL)
@@ -108,6 +139,7 @@ void pl_example_free(pl_example *example)
     }
     free(example->images);
     free(example->ids);
+    free(example->patches);
     free(example->prefix);
     free(example->suffix);
     free(example);

@@ -24,6 +24,7 @@ typedef struct pl_example {
     size_t cut;           /* ids that were cut off at the end */
     size_t alternative;   /* which of the row's suffixes this is, from 0 */
     size_t alternatives;
+    int32_t *patches;     /* [image tokens], owned: what is to be said at each place of the picture, -1: nothing; NULL: it is said in a suffix */
     char *prefix, *suffix; /* texts, owned; prefix is "" in the form of language modelling */
     pl_example_image *images; /* [image_count], owned */
     size_t image_count;

@@ -1,15 +1,39 @@
 /* The layout of a micro-batch: segments, ids, targets and their weights. */
 #include "train/microbatch.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* Rows at which something is to be predicted: from the newline on, or from <bos> on. One at least, with no weight then. */
-static size_t targets_of(const pl_layout_options *options, const pl_example *example)
+/* Rows of text at which something is to be predicted: from the newline on, or from <bos> on. */
+static size_t text_targets(const pl_layout_options *options, const pl_example *example)
 {
     const size_t inputs = example->count - 1;
+    if (example->patches)
+        return 0;
     const size_t targets = options->loss_on_prefix ? inputs : example->count - pl_min(example->prefix_count, example->count);
     return pl_min(targets, inputs);
+}
+
+/* Rows that are put out: those of text with a target, one at least (it has no weight then); all where patches have targets. */
+static size_t wanted_of(const pl_layout_options *options, const pl_example *example)
+{
+    return example->patches ? example->image_count * options->image_tokens + example->count - 1 : pl_max(1, text_targets(options, example));
+}
+
+/* By the bytes of their files, as the cache of image tokens knows them. */
+static bool same_picture(const pl_feature_picture *a, const pl_feature_picture *b)
+{
+    return a->bytes > 0 && a->bytes == b->bytes && a->hash == b->hash && a->width == b->width && a->height == b->height;
+}
+
+/* Do two examples show the same pictures? Those of a plan have none in fact, only their number. */
+static bool same_pictures(const pl_example *a, const pl_example *b)
+{
+    bool same = a->image_count == b->image_count && a->images && b->images;
+    for (size_t i = 0; same && i < a->image_count; i++)
+        same = same_picture(&a->images[i].picture, &b->images[i].picture);
+    return same;
 }
 
 static pali_status make_room(pl_microbatch *b, pali_error *err)
@@ -17,6 +41,8 @@ static pali_status make_room(pl_microbatch *b, pali_error *err)
     pali_status status = pl_grow(&b->segments, &b->segment_capacity, b->count, sizeof *b->segments, "a micro-batch", err);
     if (status == PALI_OK)
         status = pl_grow(&b->text_of, &b->length_capacity, b->count, sizeof *b->text_of, "a micro-batch", err);
+    if (status == PALI_OK)
+        status = pl_grow(&b->picture_of, &b->picture_capacity, b->count, sizeof *b->picture_of, "a micro-batch", err);
     if (status == PALI_OK)
         status = pl_grow(&b->ids, &b->id_capacity, b->text, sizeof *b->ids, "a micro-batch", err);
     if (status == PALI_OK)
@@ -28,33 +54,70 @@ static pali_status make_room(pl_microbatch *b, pali_error *err)
     return status;
 }
 
+/* What the targets of an example weigh, each. */
+static float weight_of(const pl_layout_options *options, size_t targets)
+{
+    const double n = (double)targets;
+    return targets == 0 ? 0 : options->weight == PL_WEIGHT_TOKEN ? 1 : (float)(options->weight == PL_WEIGHT_ROOT ? 1 / sqrt(n) : 1 / n);
+}
+
+/* What they weigh together, of what the loss is divided by. An example without targets counts as one where all count the same. */
+static double share_of(const pl_layout_options *options, size_t targets)
+{
+    return options->weight == PL_WEIGHT_TOKEN ? (double)targets : options->weight == PL_WEIGHT_ROOT ? sqrt((double)targets) : 1;
+}
+
+/* Targets of the rows that an example puts out, into targets and weights [wanted]; returns how many there are. */
+static size_t lay_targets(const pl_layout_options *options, const pl_example *e, size_t wanted, int32_t *targets, float *weights)
+{
+    const size_t text = text_targets(options, e), patches = e->patches ? e->image_count * options->image_tokens : 0;
+    size_t count = e->patches ? 0 : text;
+    for (size_t k = 0; k < patches; k++)
+        count += e->patches[k] >= 0;
+    const float weight = weight_of(options, count);
+    for (size_t k = 0; k < wanted; k++) {
+        targets[k] = !e->patches ? e->ids[e->count - wanted + k] : k < patches ? e->patches[k] : -1;
+        weights[k] = targets[k] >= 0 ? weight : 0;
+    }
+    return count;
+}
+
+static void count_rows(pl_microbatch *b, const pl_layout_options *options)
+{
+    b->rows = b->pictures = b->text = b->wanted = 0;
+    for (size_t i = 0; i < b->count; i++) {
+        const pl_example *e = b->examples[i];
+        b->pictures += i > 0 && same_pictures(e, b->examples[i - 1]) ? 0 : e->image_count;
+        b->text += e->count - 1;
+        b->rows += e->image_count * options->image_tokens + e->count - 1;
+        b->wanted += wanted_of(options, e);
+    }
+}
+
 pali_status pl_microbatch_lay(pl_microbatch *b, const pl_layout_options *options, const pl_example *const *examples, size_t count, pali_error *err)
 {
     b->examples = examples;
     b->count = count;
-    b->rows = b->pictures = b->text = b->wanted = 0;
     b->weight = 0;
-    for (size_t i = 0; i < count; i++) {
-        b->pictures += examples[i]->image_count;
-        b->text += examples[i]->count - 1;
-        b->wanted += pl_max(1, targets_of(options, examples[i]));
-    }
-    b->rows = b->pictures * options->image_tokens + b->text;
+    b->aimed = 0;
+    count_rows(b, options);
     const pali_status status = make_room(b, err);
     if (status != PALI_OK)
         return status;
-    size_t text = 0, wanted = 0;
+    size_t text = 0, wanted = 0, picture = 0;
     for (size_t i = 0; i < count; i++) {
         const pl_example *e = examples[i];
-        const size_t inputs = e->count - 1, image = e->image_count * options->image_tokens, targets = targets_of(options, e), rows = pl_max(1, targets);
+        const size_t inputs = e->count - 1, image = e->image_count * options->image_tokens, rows = wanted_of(options, e);
         const size_t prefix = options->attention == PL_ATTENTION_FULL ? image + pl_min(e->prefix_count, inputs) : options->attention == PL_ATTENTION_IMAGE ? image : 0;
+        const bool shared = i > 0 && same_pictures(e, examples[i - 1]);
         b->segments[i] = (pl_segment){.rows = image + inputs, .prefix = prefix, .wanted = rows};
         b->text_of[i] = inputs;
+        b->picture_of[i] = shared ? b->picture_of[i - 1] : picture;
+        picture += shared ? 0 : e->image_count;
         memcpy(b->ids + text, e->ids, inputs * sizeof *b->ids);
-        memcpy(b->targets + wanted, e->ids + e->count - rows, rows * sizeof *b->targets);
-        for (size_t k = 0; k < rows; k++)
-            b->weights[wanted + k] = targets == 0 ? 0 : options->token_mean ? 1 : 1.0f / (float)targets;
-        b->weight += options->token_mean ? (double)targets : 1;
+        b->weight += share_of(options, lay_targets(options, e, rows, b->targets + wanted, b->weights + wanted));
+        for (size_t k = wanted; k < wanted + rows; k++)
+            b->aimed += b->targets[k] >= 0;
         text += inputs;
         wanted += rows;
     }
@@ -66,6 +129,7 @@ void pl_microbatch_free(pl_microbatch *b)
     free(b->segments);
     free(b->ids);
     free(b->text_of);
+    free(b->picture_of);
     free(b->targets);
     free(b->weights);
     free(b->losses);

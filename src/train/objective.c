@@ -33,17 +33,17 @@ void pl_objective_encode(pl_context *ctx, const pl_paligemma *model, const float
     pl_release(ctx, mark);
 }
 
-/* The encoder's rows of all pictures: as examples bring them, or computed here. */
+/* The encoder's rows of all different pictures: as examples bring them, or computed here. */
 static pl_rows encode_pictures(pl_context *ctx, const pl_objective *o, const pl_microbatch *batch)
 {
     const pl_siglip_config *vision = &o->model->config.vision;
     const size_t tokens = pl_siglip_tokens(vision), rows = batch->pictures * tokens;
     const pl_rows features = o->features ? pl_constant_push(ctx, rows, vision->width) : pl_rows_push(ctx, rows, vision->width);
     const float **pixels = pl_push(ctx, batch->pictures, sizeof *pixels);
-    size_t picture = 0;
-    for (size_t i = 0; i < batch->count && !pl_dry(ctx); i++)
-        for (size_t k = 0; k < batch->examples[i]->image_count; k++, picture++) {
+    for (size_t i = 0; i < batch->count && !pl_dry(ctx); i++) /* a picture that several share is written again, the same */
+        for (size_t k = 0; k < batch->examples[i]->image_count; k++) {
             const pl_example_image *image = &batch->examples[i]->images[k];
+            const size_t picture = batch->picture_of[i] + k;
             pixels[picture] = image->pixels;
             if (o->features)
                 memcpy(pl_rows_view(features, picture * tokens, tokens).data, image->features, tokens * vision->width * sizeof(float));
@@ -63,13 +63,12 @@ static void embed_rows(pl_context *ctx, const pl_objective *o, const pl_microbat
         pl_projector_forward(ctx, &o->model->siglip, encode_pictures(ctx, o, batch), projected);
     }
     const int32_t *ids = batch->ids;
-    size_t row = 0, picture = 0;
+    size_t row = 0;
     for (size_t i = 0; i < batch->count; i++) {
         const size_t images = batch->examples[i]->image_count;
         if (images > 0)
-            pl_op_copy(ctx, pl_rows_view(projected, picture * tokens, images * tokens), pl_rows_view(x, row, images * tokens));
+            pl_op_copy(ctx, pl_rows_view(projected, batch->picture_of[i] * tokens, images * tokens), pl_rows_view(x, row, images * tokens));
         row += images * tokens;
-        picture += images;
         pl_gemma_embed(ctx, &o->model->gemma, ids, pl_rows_view(x, row, batch->text_of[i]));
         row += batch->text_of[i];
         ids += batch->text_of[i];
@@ -92,6 +91,7 @@ typedef struct loss_chunk {
     const float *weights;
     float *losses;
     float smoothing;
+    pl_spread spread;
 } loss_chunk;
 
 /* There is no output but the losses. */
@@ -102,8 +102,41 @@ static void chunk_forward(pl_context *ctx, const void *arguments, pl_rows hidden
     const size_t mark = pl_arena_mark(ctx->arena);
     const pl_rows logits = pl_rows_push(ctx, hidden.count, c->gemma->config.vocabulary);
     pl_gemma_logits(ctx, c->gemma, hidden, logits);
-    pl_op_cross_entropy(ctx, logits, c->targets, c->weights, c->smoothing, c->losses);
+    pl_op_cross_entropy_spread(ctx, logits, c->targets, c->weights, c->smoothing, &c->spread, c->losses);
     pl_release(ctx, mark);
+}
+
+/* Rows with a target and what goes with them, end to end: views of the batch's own where all have one. */
+typedef struct aimed_rows {
+    pl_rows hidden;
+    int32_t *targets;
+    float *weights, *losses; /* [hidden.count] */
+} aimed_rows;
+
+static aimed_rows gather_aimed(pl_context *ctx, const pl_microbatch *batch, pl_rows hidden)
+{
+    if (batch->aimed == batch->wanted)
+        return (aimed_rows){hidden, batch->targets, batch->weights, batch->losses};
+    aimed_rows a = {.hidden = pl_rows_push(ctx, batch->aimed, hidden.width)};
+    size_t *const rows = pl_push(ctx, batch->aimed, sizeof *rows);
+    a.targets = pl_push(ctx, batch->aimed, sizeof *a.targets);
+    a.weights = pl_push(ctx, batch->aimed, sizeof *a.weights);
+    a.losses = pl_push(ctx, batch->aimed, sizeof *a.losses);
+    for (size_t i = 0, to = 0; i < batch->wanted && !pl_dry(ctx); i++)
+        if (batch->targets[i] >= 0) {
+            rows[to] = i;
+            a.targets[to] = batch->targets[i];
+            a.weights[to++] = batch->weights[i];
+        }
+    pl_op_gather(ctx, hidden, rows, a.hidden);
+    return a;
+}
+
+/* Losses back to the rows that they are of; those without a target have none. */
+static void scatter_losses(const pl_microbatch *batch, const aimed_rows *a)
+{
+    for (size_t i = 0, from = 0; i < batch->wanted && a->losses != batch->losses; i++)
+        batch->losses[i] = batch->targets[i] >= 0 ? a->losses[from++] : 0;
 }
 
 void pl_objective_forward(pl_context *ctx, const pl_objective *o, pl_microbatch *batch)
@@ -112,10 +145,13 @@ void pl_objective_forward(pl_context *ctx, const pl_objective *o, pl_microbatch 
     const size_t mark = pl_arena_mark(ctx->arena), step = pl_max(1, LOGITS / gemma->config.vocabulary);
     const pl_rows hidden = pl_rows_push(ctx, batch->wanted, gemma->config.width);
     pl_objective_hidden(ctx, o, batch, hidden);
-    for (size_t first = 0; first < batch->wanted; first += step) {
-        const loss_chunk chunk = {.gemma = gemma, .targets = batch->targets + first, .weights = batch->weights + first, .losses = batch->losses + first, .smoothing = o->smoothing};
-        const pl_rows rows = pl_rows_view(hidden, first, pl_min(step, batch->wanted - first));
+    const aimed_rows a = gather_aimed(ctx, batch, hidden);
+    for (size_t first = 0; first < batch->aimed; first += step) {
+        const loss_chunk chunk = {.gemma = gemma, .targets = a.targets + first, .weights = a.weights + first, .losses = a.losses + first, .smoothing = o->smoothing, .spread = o->spread};
+        const pl_rows rows = pl_rows_view(a.hidden, first, pl_min(step, batch->aimed - first));
         pl_tape_region(ctx, chunk_forward, &chunk, sizeof chunk, rows, (pl_rows){0});
     }
+    if (!pl_dry(ctx) && !ctx->failed)
+        scatter_losses(batch, &a);
     pl_release(ctx, mark);
 }

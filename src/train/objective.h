@@ -12,6 +12,7 @@
 typedef struct pl_objective {
     const pl_paligemma *model;
     float smoothing; /* label smoothing, over all other ids */
+    pl_spread spread; /* of locations */
     bool features;   /* the image encoder is frozen: examples bring its rows */
 } pl_objective;
 

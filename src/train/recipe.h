@@ -111,10 +111,11 @@ typedef struct pl_recipe_groups {
     X(FLAG, lora_rslora, "lora.rslora", "false", "", FIXED, "scale alpha / sqrt(rank)")                                       \
     X(CHOICE, lora_init, "lora.init", "kaiming", "kaiming|gaussian", FIXED, "what the first of the two matrices begins with") \
     X(PATH, lora_adapter, "lora.adapter", "", "", FIXED, "PEFT folder of an adapter that is taught further")                  \
-    X(CHOICE, loss, "loss", "example_mean", "example_mean|token_mean", FIXED, "each example counts the same, or each token")  \
+    X(CHOICE, loss, "loss", "example_mean", "example_mean|root_mean|token_mean", FIXED, "each example counts the same, by the root of its tokens, or each token") \
     X(FLAG, loss_on_prefix, "loss_on_prefix", "false", "", FIXED, "learn to say the prompt as well")                          \
     X(CHOICE, prefix_attention, "prefix_attention", "full", "full|image|causal", FIXED, "what sees all: picture and prompt, the picture, nothing") \
     X(NUMBER, label_smoothing, "label_smoothing", "0", "0..0.99", FIXED, "probability that goes to all other tokens")         \
+    X(NUMBER, location_smoothing, "location_smoothing", "0", "0..100", FIXED, "deviation of a Gaussian over neighbouring locations that the target of one is (0: it alone)") \
     X(NUMBER, dropout, "dropout", "0", "0..0.99", FIXED, "dropout within the language model")                                 \
     Title("Optimizer")                                                                                                        \
     X(CHOICE, optimizer, "optimizer", "adam", "adam|adamw|sgd|muon", FIXED, "adam: the reference's, its decay not times lr; adamw, sgd: PyTorch's") \

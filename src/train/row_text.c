@@ -184,6 +184,11 @@ static pali_status read_suffix(const pl_data_options *o, pl_place place, const j
     const pali_status status = find_field(row, o->form, &field, err);
     if (status != PALI_OK)
         return status;
+    if (json_object_get(row, "patches")) { /* they are what is said */
+        if (field)
+            return pl_fail(err, PALI_INPUT, "found both '%s' and 'patches', expected one of them", field);
+        return (text->suffix = pl_strdup("", err)) ? PALI_OK : PALI_MEMORY;
+    }
     if (field)
         return read_field(o, place, row, field, wanted, text, err);
     if (pl_object_any(row))

@@ -31,7 +31,7 @@ static void find_blocks(const pl_example *example, const pl_layout_options *layo
 /* Is the id at place i of the text learned? */
 static bool is_target(const pl_example *example, const pl_layout_options *layout, size_t i)
 {
-    return i >= (layout->loss_on_prefix ? 1 : example->prefix_count);
+    return !example->patches && i >= (layout->loss_on_prefix ? 1 : example->prefix_count);
 }
 
 static size_t targets_of(const pl_example *example, const pl_layout_options *layout)
@@ -39,6 +39,8 @@ static size_t targets_of(const pl_example *example, const pl_layout_options *lay
     size_t count = 0;
     for (size_t i = 0; i < example->count; i++)
         count += is_target(example, layout, i);
+    for (size_t i = 0; example->patches && i < example->image_count * layout->image_tokens; i++)
+        count += example->patches[i] >= 0; /* at the picture's places */
     return count;
 }
 

@@ -133,7 +133,7 @@ static pl_dataset *open_dataset(pl_trainer *t, const pl_recipe_sources *list, bo
     const bool language = is(r->objective, "language");
     const pl_data_options options = {.sources = sources, .source_count = list->count, .seed = r->seed, .ordered = ordered || !r->shuffle, .text_length = r->text_length,
                                      .form = language ? PL_DATA_LANGUAGE : PL_DATA_PREFIX_LM, .pictures = is(r->pictures, "none") ? PL_PICTURES_NONE : is(r->pictures, "optional") ? PL_PICTURES_OPTIONAL : PL_PICTURES_NEEDED,
-                                     .tokenizer = t->model->tokenizer, .image_size = t->model->config.vision.image_size, .preprocess = t->model->config.preprocess,
+                                     .tokenizer = t->model->tokenizer, .image_size = t->model->config.vision.image_size, .image_tokens = pl_image_tokens(t->model), .preprocess = t->model->config.preprocess,
                                      .kernels = t->engine.kernels, .codec = t->codec};
     pl_dataset *dataset = pl_dataset_open(&options, err);
     free(sources);
@@ -211,13 +211,16 @@ static pl_prefix_attention attention_of(const pl_recipe *r)
 static pl_layout_options layout_of(const pl_trainer *t)
 {
     const pl_recipe *r = t->recipe;
-    return (pl_layout_options){.image_tokens = pl_image_tokens(t->model), .attention = attention_of(r), .loss_on_prefix = r->loss_on_prefix, .token_mean = is(r->loss, "token_mean")};
+    return (pl_layout_options){.image_tokens = pl_image_tokens(t->model), .attention = attention_of(r), .loss_on_prefix = r->loss_on_prefix, .weight = is(r->loss, "token_mean") ? PL_WEIGHT_TOKEN : is(r->loss, "root_mean") ? PL_WEIGHT_ROOT : PL_WEIGHT_EXAMPLE};
 }
 
 static void fill_objective(pl_trainer *t)
 {
     t->layout = layout_of(t);
     t->objective = (pl_objective){.model = t->model, .smoothing = (float)t->recipe->label_smoothing, .features = !trains_vision(t->parameters)};
+    const pl_special_ids *special = pl_tokenizer_special(t->model->tokenizer);
+    if (special->loc >= 0)
+        t->objective.spread = (pl_spread){.first = special->loc, .count = special->loc_count, .width = (float)t->recipe->location_smoothing};
 }
 
 pl_plan_options pl_trainer_plan_options(const pl_trainer *t)

@@ -25,6 +25,7 @@ static pl_example *example_of(const char *row, pl_data_source source, pl_data_op
     options.source_count = 1;
     options.tokenizer = usual.tokenizer;
     options.image_size = usual.image_size;
+    options.image_tokens = options.image_tokens ? options.image_tokens : usual.image_tokens;
     options.preprocess = usual.preprocess;
     options.kernels = usual.kernels;
     options.seed = usual.seed;
@@ -93,6 +94,40 @@ static void a_prompt_may_be_cut(void **state)
     assert_memory_equal(part->ids, whole->ids, 2 * sizeof *whole->ids);
     pl_example_free(whole);
     pl_example_free(part);
+}
+
+/* "patches": one token for each of the picture's, in place of a suffix. */
+static void patches_are_learned_where_they_are(void **state)
+{
+    (void)state;
+    data_copy("tests/data/tiny/a.png", "a.png");
+    const pl_data_options options = {.image_tokens = 4};
+    pl_example *const example = good("{\"image\": \"a.png\", \"prefix\": \"patch what\", \"patches\": [\"ring\", \"\", \"Q\", \"<loc0007>\"]}", (pl_data_source){0}, options);
+    const int32_t loc = pl_tokenizer_special(data_tokenizer)->loc;
+    assert_non_null(example->patches);
+    assert_true(example->patches[0] > 3 && example->patches[0] < loc);
+    assert_int_equal(example->patches[1], -1);
+    assert_true(example->patches[2] > 3 && example->patches[2] != example->patches[0]);
+    assert_int_equal(example->patches[3], loc + 7);
+    assert_int_equal(example->count, example->prefix_count + 1);
+    assert_string_equal(example->suffix, "");
+    pl_example_free(example);
+    static const struct {
+        const char *row, *message;
+    } bad[] = {
+        {"{\"image\": \"a.png\", \"prefix\": \"p\", \"patches\": [\"ring\"]}", "found a list of 1"},
+        {"{\"images\": [\"a.png\", \"a.png\"], \"prefix\": \"p\", \"patches\": [\"\", \"\", \"\", \"\"]}", "and 2 pictures"},
+        {"{\"image\": \"a.png\", \"prefix\": \"p\", \"patches\": [\"\", \"ring of\", \"\", \"\"]}", "tokens at 1, expected one"},
+        {"{\"image\": \"a.png\", \"prefix\": \"p\", \"patches\": [\"\", \"\", 3, \"\"]}", "at 2, expected text"},
+        {"{\"image\": \"a.png\", \"prefix\": \"p\", \"suffix\": \"s\", \"patches\": [\"\", \"\", \"\", \"\"]}", "both 'suffix' and 'patches'"},
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        pali_error err = {0};
+        assert_null(example_of(bad[i].row, (pl_data_source){0}, options, &err));
+        assert_int_equal(err.status, PALI_INPUT);
+        if (!strstr(err.message, bad[i].message))
+            fail_msg("found \"%s\", expected \"%s\" in it", err.message, bad[i].message);
+    }
 }
 
 static void plain_language(void **state)
@@ -434,7 +469,7 @@ static void a_survey_bounds_the_rows(void **state)
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(ids_are_those_of_the_processor), cmocka_unit_test(a_prompt_may_be_cut), cmocka_unit_test(plain_language), cmocka_unit_test(templates_are_filled),
+        cmocka_unit_test(ids_are_those_of_the_processor), cmocka_unit_test(a_prompt_may_be_cut), cmocka_unit_test(plain_language), cmocka_unit_test(patches_are_learned_where_they_are), cmocka_unit_test(templates_are_filled),
         cmocka_unit_test(alternatives_of_templates), cmocka_unit_test(boxes_become_locations), cmocka_unit_test(masks_become_codes), cmocka_unit_test(masks_of_the_row),
         cmocka_unit_test(pictures_are_ready), cmocka_unit_test(clips_are_pictures), cmocka_unit_test(bad_rows_say_what_is_wrong), cmocka_unit_test(what_else_is_wrong), cmocka_unit_test(a_survey_bounds_the_rows),
     };

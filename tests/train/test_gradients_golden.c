@@ -134,6 +134,34 @@ static void test_gradients(void **state)
     }
 }
 
+/* ---- A picture that neighbours share ----------------------------------- */
+
+/* The fifth example and the first show the same picture: encoded once where that is known, with the same losses and gradients. */
+static void test_shared_picture(void **state)
+{
+    (void)state;
+    school s;
+    school_open(&s, &(school_options){.model = models[0], .golden = goldens[0], .threads = 2, .activations = PL_ACTIVATIONS_F32});
+    const double apart = school_pass(&s, 4, 2);
+    assert_int_equal(s.batch.pictures, 2);
+    size_t count = 0;
+    float *expected = school_gradients(&s, &count);
+    s.images[0].picture = s.images[4].picture = (pl_feature_picture){.hash = 5, .bytes = 100, .width = 30, .height = 20};
+    s.images[1].picture = (pl_feature_picture){.hash = 5, .bytes = 101, .width = 30, .height = 20};
+    pl_parameters_zero(s.parameters, s.ctx.pool);
+    assert_true(school_pass(&s, 4, 2) == apart);
+    assert_int_equal(s.batch.pictures, 1);
+    float *found = school_gradients(&s, &count);
+    const double scale = largest(expected, count);
+    for (size_t i = 0; i < count; i++)
+        assert_true(fabs((double)found[i] - (double)expected[i]) <= 1e-5 * scale);
+    free(expected);
+    free(found);
+    school_pass(&s, 4, 3); /* the second example's picture is another */
+    assert_int_equal(s.batch.pictures, 2);
+    school_close(&s);
+}
+
 /* ---- Variants of the loss: the loss, and the norm of each gradient ------ */
 
 static const struct {
@@ -142,7 +170,7 @@ static const struct {
     pl_layout_options layout;
 } variants[] = {
     {"smoothed", 0.1f, {0}},
-    {"token_mean", 0, {.token_mean = true}},
+    {"token_mean", 0, {.weight = PL_WEIGHT_TOKEN}},
     {"everywhere", 0, {.loss_on_prefix = true}},
     {"image_block", 0, {.attention = PL_ATTENTION_IMAGE}},
     {"causal", 0, {.attention = PL_ATTENTION_CAUSAL}},
@@ -308,6 +336,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_gradients),
+        cmocka_unit_test(test_shared_picture),
         cmocka_unit_test(test_variants),
         cmocka_unit_test(test_bits),
         cmocka_unit_test(test_steps),

@@ -30,6 +30,9 @@ enum {
 typedef struct setting {
     const char *name;
     bool gemma2, untied, adapters, adapters_only, features;
+    bool shared;  /* the second example shows the first one's picture */
+    bool patches; /* the first example's answer is said at the places of its picture */
+    pl_spread spread;
     float smoothing, dropout, adapter_dropout;
     pl_keep keep;
     pl_layout_options layout;
@@ -45,7 +48,7 @@ typedef struct toy {
     float *values[MOST_WEIGHTS]; /* [weights] owned, gradients behind the values */
     size_t counts[MOST_WEIGHTS], weights;
     pl_parameter parameters[MOST_WEIGHTS];
-    int32_t ids[EXAMPLES][8];
+    int32_t ids[EXAMPLES][8], patches[4];
     float pixels[3][3 * SIDE * SIDE];
     float features[3][16 * 6];
     pl_example_image images[3];
@@ -159,9 +162,18 @@ static void make_examples(toy *t)
             t->images[picture] = (pl_example_image){.pixels = t->pixels[picture], .features = t->features[picture]};
         }
     }
+    if (t->set->shared) {
+        t->images[0].picture = (pl_feature_picture){.hash = 9, .bytes = 5, .width = SIDE, .height = SIDE};
+        t->examples[1].images = t->images;
+        t->examples[1].image_count = 1;
+    }
+    if (t->set->patches)
+        t->examples[0].patches = t->patches;
     pl_layout_options layout = t->set->layout;
     layout.image_tokens = pl_image_tokens(&t->model);
     assert_int_equal(pl_microbatch_lay(&t->batch, &layout, list, EXAMPLES, NULL), PALI_OK);
+    assert_int_equal(t->batch.pictures, 3);
+    assert_int_equal(t->batch.aimed < t->batch.wanted, t->set->patches);
 }
 
 static double worst_error;
@@ -191,9 +203,11 @@ static void toy_init(toy *t, const setting *set)
     t->tape.adapter_dropout = set->adapter_dropout;
     t->tape.dropout_key = 77;
     t->tape.parameters = t->parameters;
+    memcpy(t->patches, (const int32_t[]){7, -1, 20, 3}, sizeof t->patches);
     make_model(t);
     make_examples(t);
-    t->objective = (pl_objective){.model = &t->model, .smoothing = set->smoothing, .features = set->features};
+    t->objective = (pl_objective){.model = &t->model, 
+                                .spread = set->spread, .smoothing = set->smoothing, .features = set->features};
     t->ctx = (pl_context){.kernels = pl_kernels_get("ref", NULL), .arena = &t->arena, .tape = &t->tape, .regime = PL_REGIME_PREFILL};
     memset(t->batch.losses, 0, t->batch.wanted * sizeof *t->batch.losses);
     pass(t, true);
@@ -263,7 +277,13 @@ static const setting settings[] = {
     {.name = "PaliGemma 2, borders kept", .gemma2 = true, .keep = PL_KEEP_BORDERS},
     {.name = "a head of its own", .untied = true},
     {.name = "smoothing", .smoothing = 0.1},
-    {.name = "mean over tokens", .layout = {.token_mean = true}},
+    {.name = "locations and their neighbours", .spread = {.first = 3, .count = 12, .width = 1.2}},
+    {.name = "a picture of two examples", .shared = true},
+    {.name = "a picture of two examples, PaliGemma 2, borders kept", .gemma2 = true, .shared = true, .keep = PL_KEEP_BORDERS},
+    {.name = "answers at places of the picture", .patches = true},
+    {.name = "answers at places, root of tokens", .gemma2 = true, .shared = true, .patches = true, .layout = {.weight = PL_WEIGHT_ROOT}},
+    {.name = "root of tokens", .layout = {.weight = PL_WEIGHT_ROOT}},
+    {.name = "mean over tokens", .layout = {.weight = PL_WEIGHT_TOKEN}},
     {.name = "loss on the prefix", .gemma2 = true, .layout = {.loss_on_prefix = true}},
     {.name = "picture sees itself", .layout = {.attention = PL_ATTENTION_IMAGE}},
     {.name = "causal", .layout = {.attention = PL_ATTENTION_CAUSAL}},
