@@ -54,9 +54,10 @@ static json_t *number_or_null(double value)
 static json_t *make_notes(const pl_trainer *t, pali_error *err)
 {
     char *identity = pl_dataset_identity(t->data, err);
-    json_t *notes = identity ? json_pack("{s:s, s:I, s:I, s:I, s:s, s:s, s:o, s:o, s:o}", "recipe", t->recipe_text, "position", (json_int_t)t->seen, "examples", (json_int_t)t->last.examples,
+    json_t *notes = identity ? json_pack("{s:s, s:I, s:I, s:I, s:s, s:s, s:o, s:o, s:o, s:o, s:I}", "recipe", t->recipe_text, "position", (json_int_t)t->seen, "examples", (json_int_t)t->last.examples,
                                          "micro_batch", (json_int_t)t->plan.micro_batch, "data", identity, "kernels", t->engine.kernels->level, "best", number_or_null(t->best), "best_step",
-                                         number_or_null(t->best_step), "held_out", number_or_null(t->last.held_out))
+                                         number_or_null(t->best_step), "held_out", number_or_null(t->last.held_out), "loss_since", number_or_null(t->loss_since),
+                                         "steps_since", (json_int_t)t->steps_since)
                              : NULL;
     if (!notes && pl_status_of(err, PALI_OK) == PALI_OK)
         pl_fail_memory(err, "notes of a checkpoint", 0);
@@ -220,6 +221,8 @@ pali_status pl_trainer_restore(pl_trainer *t, pali_error *err)
     t->best = number_of(t, "best");
     t->best_step = number_of(t, "best_step");
     t->last.held_out = number_of(t, "held_out");
+    t->loss_since = number_of(t, "loss_since"); /* so that the next line of the log is what it would have been */
+    t->steps_since = (uint64_t)json_integer_value(json_object_get(t->found.notes, "steps_since"));
     t->resumed = true;
     pl_trainer_tell(t, PL_TRAIN_NOTE, "goes on from %s", t->found.path);
     return PALI_OK;
