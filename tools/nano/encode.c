@@ -110,7 +110,7 @@ int scene_write_jpeg(const char *const path, const uint8_t *const rgb, const int
 }
 
 static int write_png(const char *const path, const uint8_t *const pixels, const int width, const int height,
-                     const png_uint_32 format)
+                     const png_uint_32 format, const png_uint_32 flags)
 {
     png_image image;
     memset(&image, 0, sizeof image);
@@ -118,15 +118,21 @@ static int write_png(const char *const path, const uint8_t *const pixels, const 
     image.width = (png_uint_32)width;
     image.height = (png_uint_32)height;
     image.format = format;
+    image.flags = flags;
     return png_image_write_to_file(&image, path, 0, pixels, 0, NULL) ? 0 : -1;
 }
 
 int scene_write_png(const char *const path, const uint8_t *const rgb, const int width, const int height)
 {
-    return write_png(path, rgb, width, height, PNG_FORMAT_RGB);
+    return write_png(path, rgb, width, height, PNG_FORMAT_RGB, 0);
+}
+
+int scene_write_png_fast(const char *const path, const uint8_t *const rgb, const int width, const int height)
+{
+    return write_png(path, rgb, width, height, PNG_FORMAT_RGB, PNG_IMAGE_FLAG_FAST);
 }
 
 int scene_write_mask(const char *const path, const uint8_t *const mask, const int width, const int height)
 {
-    return write_png(path, mask, width, height, PNG_FORMAT_GRAY);
+    return write_png(path, mask, width, height, PNG_FORMAT_GRAY, 0);
 }

@@ -7,7 +7,7 @@
  * objects, then for each one height, width and [height, width] bytes of 0 and 255. */
 #define _POSIX_C_SOURCE 200809L
 
-#include "scenes.h"
+#include "school.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -25,14 +25,19 @@ typedef struct arguments {
     int labels;         /* grid side; not 0: write labels instead of pictures */
     int masks, rows;    /* write masks, or questions, instead of pictures */
     const char *folder; /* NULL: stream on stdout */
+    int train;          /* rows for `pali train` in the folder, with masks as codes */
+    school_options school;
 } arguments;
 
 static void usage(FILE *const out)
 {
-    fputs("usage: pali-scenes (--out FOLDER | --stream | --rows | --labels GRID | --masks) [options]\n"
+    fputs("usage: pali-scenes (--out FOLDER | --train FOLDER | --stream | --rows | --labels GRID | --masks) [options]\n"
           "  --seed N --start N --count N    which scenes (1, 0, 100)\n"
           "  --held-out                      scenes that training never sees\n"
           "  --segment                       `segment` questions too; with --out a mask file for each object named\n"
+          "  --codec FILE, --side N, --grid N, --questions N\n"
+          "                                  of --train: codec of masks; pixels and patches a side of what the model\n"
+          "                                  sees (112, 8), and questions a picture (4)\n"
           "  --kind mix|shapes|word          what they show (mix)\n"
           "  --min-side N --max-side N       source size in pixels (104, 480)\n"
           "  --clean                         no noise, light compression\n",
@@ -42,7 +47,7 @@ static void usage(FILE *const out)
 static int parse(const int argc, char **const argv, arguments *const a)
 {
     int stream = 0;
-    *a = (arguments){.seed = 1, .count = 100};
+    *a = (arguments){.seed = 1, .count = 100, .school = {.side = 112, .grid = 8, .questions = 4}};
     for (int i = 1; i < argc; i++) {
         const char *const name = argv[i];
         if (!strcmp(name, "--stream"))
@@ -61,6 +66,16 @@ static int parse(const int argc, char **const argv, arguments *const a)
             return -1;
         else if (!strcmp(name, "--out"))
             a->folder = argv[++i];
+        else if (!strcmp(name, "--train"))
+            a->folder = argv[++i], a->train = 1;
+        else if (!strcmp(name, "--codec"))
+            a->school.codec = argv[++i];
+        else if (!strcmp(name, "--side"))
+            a->school.side = atoi(argv[++i]);
+        else if (!strcmp(name, "--grid"))
+            a->school.grid = atoi(argv[++i]);
+        else if (!strcmp(name, "--questions"))
+            a->school.questions = atoi(argv[++i]);
         else if (!strcmp(name, "--labels"))
             a->labels = atoi(argv[++i]);
         else if (!strcmp(name, "--seed"))
@@ -82,6 +97,9 @@ static int parse(const int argc, char **const argv, arguments *const a)
     const int lo = a->scene.min_side, hi = a->scene.max_side;
     const int sizes_fit = lo >= 0 && lo <= 4096 && hi >= 0 && hi <= 4096 && (lo ? lo : 104) <= (hi ? hi : 480);
     const int one_output = stream + !!a->folder + a->rows + a->masks + (a->labels > 0 && a->labels <= MAX_GRID) == 1;
+    a->school.folder = a->folder;
+    if (a->train && (!a->school.codec || a->school.side < 16 || a->school.side > 1024 || a->school.grid < 1 || a->school.grid > MAX_GRID))
+        return -1;
     return one_output && sizes_fit && (!lo || lo >= 32) ? 0 : -1;
 }
 
@@ -186,7 +204,7 @@ static int save_scene(const scene *const s, uint8_t *const rgb, const scene_row 
 
 /* Writes one scene as the arguments say; `room` holds a picture of the largest size. */
 static int write_scene(const scene *const s, const uint64_t index, const arguments *const a, uint8_t *const room,
-                       FILE *const jsonl)
+                       FILE *const jsonl, school *const rows_of)
 {
     scene_row rows[SCENE_MAX_ROWS];
     if (a->labels)
@@ -197,6 +215,11 @@ static int write_scene(const scene *const s, const uint64_t index, const argumen
     if (a->rows)
         return write_rows(index - a->start, rows, count);
     scene_draw(s, room);
+    if (rows_of) {
+        if (s->quality && scene_jpeg_loss(room, s->width, s->height, s->quality))
+            return -1;
+        return school_add(rows_of, s, index, room, rows, count, room + (size_t)s->width * s->height * 3);
+    }
     if (jsonl)
         return save_scene(s, room, rows, count, a, index, jsonl);
     if (s->quality && scene_jpeg_loss(room, s->width, s->height, s->quality))
@@ -204,15 +227,15 @@ static int write_scene(const scene *const s, const uint64_t index, const argumen
     return stream_scene(s, room);
 }
 
-static int run(const arguments *const a, FILE *const jsonl)
+static int run(const arguments *const a, FILE *const jsonl, school *const rows_of)
 {
     const size_t side = (size_t)(a->scene.max_side ? a->scene.max_side : 480);
-    uint8_t *const room = malloc(side * side * 3);
+    uint8_t *const room = malloc(side * side * 4); /* a picture and a mask */
     int status = room ? 0 : -1;
     for (uint64_t i = a->start; !status && i < a->start + a->count; i++) {
         scene s;
         scene_make(&s, &a->scene, a->seed, i, a->held_out);
-        status = write_scene(&s, i, a, room, jsonl);
+        status = write_scene(&s, i, a, room, jsonl, rows_of);
     }
     free(room);
     return status;
@@ -226,6 +249,7 @@ int main(const int argc, char **const argv)
         return 2;
     }
     FILE *jsonl = NULL;
+    school *rows_of = NULL;
     if (a.folder) {
         char path[4096];
         if (mkdir(a.folder, 0777) && errno != EEXIST) {
@@ -233,13 +257,16 @@ int main(const int argc, char **const argv)
             return 1;
         }
         snprintf(path, sizeof path, "%s/rows.jsonl", a.folder);
-        jsonl = fopen(path, "w");
-        if (!jsonl) {
+        if (a.train && !(rows_of = school_open(&a.school)))
+            return 1;
+        jsonl = a.train ? NULL : fopen(path, "w");
+        if (!a.train && !jsonl) {
             fprintf(stderr, "pali-scenes: %s: %s\n", path, strerror(errno));
             return 1;
         }
     }
-    int status = run(&a, jsonl);
+    int status = run(&a, jsonl, rows_of);
+    status |= school_close(rows_of);
     if (jsonl ? fclose(jsonl) : fflush(stdout))
         status = -1;
     if (status)

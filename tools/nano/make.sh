@@ -2,13 +2,12 @@
 # Remakes models/nano and tests/data/nano from nothing: generator, pools, vocabulary, mask codec, training, packing,
 # scores, goldens.
 # usage: tools/nano/make.sh WORK_FOLDER
-# Needs a C compiler, libjpeg, libpng, a word list, and Python with torch, transformers, sentencepiece, pillow, numpy,
+# Needs what pali is built with, a word list, and Python with torch, transformers, sentencepiece, pillow, numpy,
 # safetensors, protobuf. About 100 processor minutes, and 6 GB of disk in WORK_FOLDER.
 # The schedules follow processor time, so the weights differ a little from run to run; the pictures do not.
 set -eu
 
 PYTHON=${PYTHON:-python3}
-CC=${CC:-cc}
 WORDS=${WORDS:-/usr/share/dict/words}
 TOWER=${TOWER:-20}    # processor minutes: the vision tower alone, both processes together
 CODEC=${CODEC:-7}     # the mask codec
@@ -19,9 +18,9 @@ here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
 work=${1:?usage: make.sh WORK_FOLDER}
 mkdir -p "$work"
-scenes="$work/pali-scenes"
+scenes="$root/build/release/tools/nano/pali-scenes"
 
-$CC -std=c11 -O2 -Wall -Wextra "$here"/*.c -o "$scenes" -ljpeg -lpng -lm
+(cd "$root" && cmake --preset release && cmake --build --preset release --target pali-scenes)
 
 train() {
     OMP_NUM_THREADS=1 "$PYTHON" -m torch.distributed.run --standalone --nproc-per-node 2 "$here/train.py" \

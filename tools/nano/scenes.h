@@ -172,6 +172,7 @@ void scene_word_point(const scene_word *word, int i, double gx, double gy, doubl
 /* Files and JPEG loss; all return 0, or -1 on failure. rgb is [height, width, 3]. */
 int scene_write_jpeg(const char *path, const uint8_t *rgb, int width, int height, int quality);
 int scene_write_png(const char *path, const uint8_t *rgb, int width, int height);
+int scene_write_png_fast(const char *path, const uint8_t *rgb, int width, int height); /* larger, in less time */
 int scene_write_mask(const char *path, const uint8_t *mask, int width, int height); /* [height, width], grey PNG */
 int scene_jpeg_loss(uint8_t *rgb, int width, int height, int quality);
 
