@@ -179,6 +179,8 @@ static pali_status choose_parameters(pl_trainer *t, pali_error *err)
     if (status == PALI_OK)
         status = (t->parameters = pl_parameters_choose(t->model, &options, err)) ? PALI_OK : pl_status_of(err, PALI_USAGE);
     free(groups);
+    if (status == PALI_OK && r->new_tokens.count > 0 && !pl_parameters_find(t->parameters, "text.embed_tokens.weight"))
+        pl_trainer_tell(t, PL_TRAIN_WARNING, "new_tokens: their rows stay as they were drawn, as train does not name embeddings");
     return status == PALI_OK ? pl_parameters_attach(t->parameters, t->model, err) : status;
 }
 
@@ -344,8 +346,6 @@ static pali_status open_all(pl_trainer *t, pali_error *err)
     t->recipe_text = text.data;
     if (status == PALI_OK && is(t->recipe->objective, "contrastive"))
         status = pl_fail(err, PALI_USAGE, "objective: found contrastive, expected prefix_lm or language: the loss is there, its training is not yet");
-    if (status == PALI_OK && t->recipe->new_tokens.count > 0)
-        status = pl_fail(err, PALI_USAGE, "new_tokens: found %zu, expected none: they cannot be trained yet", t->recipe->new_tokens.count);
     if (status == PALI_OK && !t->options.dry_run && !t->recipe->out)
         status = pl_fail(err, PALI_USAGE, "out: found nothing, expected a folder for checkpoints, logs and the report");
     if (status == PALI_OK && t->recipe->out && !t->options.rows_only)
