@@ -135,7 +135,8 @@ typedef struct pali_model_options {
 /*
  * Opens a model by folder (Hugging Face layout), file (.npz, .gguf), hub name
  * found in the local Hugging Face cache ("google/paligemma2-3b-mix-448"), or
- * "nano", the model that comes with pali. Weights are mapped, not read. When
+ * "nano", the model that comes with pali. A PEFT adapter's folder opens the
+ * model that it names as its base, adapted. Weights are mapped, not read. When
  * what cannot be mapped is more than the memory left to this process (of the
  * machine and its cgroups), PALI_MEMORY comes before any work. Options may be
  * NULL. Free with pali_model_free after its sessions.
@@ -503,7 +504,8 @@ typedef struct pali_inspect_options {
 /*
  * Describes a model file or folder as one JSON object (new, NUL-terminated,
  * freed with pali_free): format, configuration, parameters and bytes per part,
- * missing and unexpected tensors, tokenizer, mask codec, what --check found. A model that
+ * missing and unexpected tensors, tokenizer, mask codec, what --check found; of an
+ * adapter's folder, its base, whose path is "adapter_of". A model that
  * can be described but not used is a success with "usable": false.
  */
 char *pali_inspect(const char *name, const pali_inspect_options *options, pali_error *err);

@@ -306,9 +306,12 @@ static json_t *describe_preprocessor(const pl_config *config)
 
 char *pl_model_inspect(const char *path, const pl_inspect_options *options, pali_error *err)
 {
-    pl_checkpoint *checkpoint = pl_checkpoint_open(path, options->vision, err);
-    if (!checkpoint)
+    char *base = NULL; /* of an adapter's folder: what is described */
+    pl_checkpoint *checkpoint = pl_adapter_base(path, &base, err) == PALI_OK ? pl_checkpoint_open(base ? base : path, options->vision, err) : NULL;
+    if (!checkpoint) {
+        free(base);
         return NULL;
+    }
     json_t *report = json_object(), *files = json_array(), *missing = json_array(), *problems = json_array();
     part_sum sums[PL_PART_COUNT] = {{0}};
     uint64_t parameters, bytes;
@@ -318,6 +321,8 @@ char *pl_model_inspect(const char *path, const pl_inspect_options *options, pali
     survey(checkpoint, sums, missing, problems);
     survey_head(checkpoint, &sums[PL_PART_TEXT], missing);
     json_object_set_new(report, "path", json_string(path));
+    if (base)
+        json_object_set_new(report, "adapter_of", json_string(base));
     json_object_set_new(report, "format", json_string(pl_container_name(checkpoint->container)));
     json_object_set_new(report, "family", json_string(checkpoint->config.gemma2 ? "paligemma2" : "paligemma"));
     json_object_set_new(report, "files", files);
@@ -339,6 +344,7 @@ char *pl_model_inspect(const char *path, const pl_inspect_options *options, pali
     char *text = json_dumps(report, JSON_INDENT(2));
     json_decref(report);
     pl_checkpoint_close(checkpoint);
+    free(base);
     if (!text)
         pl_fail_memory(err, "inspect", 0);
     return text;

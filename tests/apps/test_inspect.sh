@@ -31,6 +31,21 @@ expect_json check.tensors_checked:number check.non_finite:list tensors:list tens
 PALI_MODEL=$data/tiny/pg1 run inspect --json
 expect_json family=paligemma
 
+# An adapter's folder is the model that it is for, adapted; run opens it too.
+cp -r "$data/tiny/lora/text-old" "$work/adapter"
+sed "s|\"pg1\"|\"$data/tiny/pg1\"|" "$data/tiny/lora/text-old/adapter_config.json" >"$work/adapter/adapter_config.json"
+run inspect --json "$work/adapter"
+expect_ok
+expect_json "path=$work/adapter" "adapter_of=$data/tiny/pg1" family=paligemma usable:true
+run run -q -m "$work/adapter" --max-tokens 4 "$data/tiny/a.png" 'caption en'
+expect_ok
+mv "$work/out" "$work/alone"
+run run -q -m "$data/tiny/pg1" --lora "$work/adapter" --max-tokens 4 "$data/tiny/a.png" 'caption en'
+cmp "$work/alone" "$work/out" || failed 'an adapter that is opened alone answers otherwise'
+run inspect "$data/tiny/lora/text-old"
+[ "$code" = 3 ] || failed 'an adapter without its model is said to be usable'
+expect_err 'its base model: pg1: no such file'
+
 # A model that lacks its weights' second half.
 mkdir "$work/cut" "$work/empty"
 cp "$data/tiny/pg1/config.json" "$data/tiny/pg1/preprocessor_config.json" "$work/cut"
