@@ -228,9 +228,8 @@ int school_add(school *const s, const scene *const what, const uint64_t index, c
     for (int i = 0; i < n; i++)
         if (write_question(s, what, name, &rows[chosen[i]], room, s->questions) || write_question(s, what, name, &rows[chosen[i]], room, s->both))
             return fail("questions", "not written");
-    const int side = 2 + random_below(&r, 4);
-    int bad = write_patches(s, labels, name, 0, &r, s->patches) | write_patches(s, labels, name, 1, &r, s->patches);
-    bad |= write_patches(s, labels, name, side, &r, s->patches);
+    int bad = write_patches(s, labels, name, 0, &r, s->patches); /* the hardest: always */
+    bad |= write_patches(s, labels, name, 1 + random_below(&r, ASPECTS - 1), &r, s->patches);
     bad |= write_patches(s, labels, name, random_below(&r, ASPECTS), &r, s->both);
     return bad ? fail("patches", "not written") : 0;
 }
