@@ -105,9 +105,22 @@ static pl_dtype saved_type(const pl_trainer *t)
     return PL_BF16;
 }
 
+/* Weights that are no numbers must not take the place of good ones. */
+static pali_status check_finite(const pl_trainer *t, pali_error *err)
+{
+    for (size_t i = 0; i < t->parameters->count; i++) {
+        const pl_trained *tensor = &t->parameters->tensors[i];
+        if (!t->engine.kernels->all_finite(tensor->count, tensor->value))
+            return pl_fail(err, PALI_FAILED, "step %llu: tensor '%s' is not finite any more: nothing is saved", (unsigned long long)t->last.step, tensor->name);
+    }
+    return PALI_OK;
+}
+
 pali_status pl_trainer_keep(pl_trainer *t, bool best, pali_error *err)
 {
     const pl_recipe *r = t->recipe;
+    if (check_finite(t, err) != PALI_OK)
+        return PALI_FAILED;
     const pl_dtype type = saved_type(t);
     const pl_save_options full = {.container = PL_CONTAINER_SAFETENSORS, .vision = type, .language = type, .embedding = type, .head = type,
                                   .own_tokenizer = r->tokenizer != NULL, .pool = t->pool};

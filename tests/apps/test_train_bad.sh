@@ -1,0 +1,77 @@
+#!/bin/sh
+# train and what can be wrong with its rows, its numbers and its folder: a clear
+# line each, and nothing lost. (What can be wrong with a recipe: test_train.sh.)
+. "$(dirname "$0")/common.sh"
+here=$(pwd)
+pair() { # IMAGE SUFFIX
+    printf '{"image": "%s", "prefix": "caption en", "suffix": "%s"}\n' "$1" "$2"
+}
+for i in 1 2 3 4 5 6; do pair "$here/$data/tiny/a.png" "cats $i"; done >"$work/rows.jsonl"
+teach() { # OUT SETTINGS...
+    out=$1
+    shift
+    run train model="$data/tiny/pg1" out="$work/$out" samples=0 batch=4 --quiet "$@"
+}
+worked() {
+    [ "$code" = 0 ] || failed "exit code $code, expected 0"
+}
+# refused CODE WORDS: ended with the code, and words on standard error; steps may have been told of.
+refused() {
+    [ "$code" = "$1" ] || failed "exit code $code, expected $1"
+    expect_err "$2"
+}
+
+# Rows without a picture, without an answer, and that are no JSON: stopped at, or passed over.
+cp "$work/rows.jsonl" "$work/bad.jsonl"
+{ pair none.png y; echo "{\"image\": \"$here/$data/tiny/a.png\", \"prefix\": \"x\"}"; echo 'not json'; } >>"$work/bad.jsonl"
+teach stop data="$work/bad.jsonl" steps=6
+refused 4 'bad.jsonl:'
+teach skip data="$work/bad.jsonl" steps=6 on_bad_row=skip
+worked
+expect_err 'bad.jsonl:7: '
+expect_err "none.png: cannot open"
+expect_err "bad.jsonl:8: field 'suffix': found nothing"
+expect_err 'bad.jsonl:9: '
+printf 'not json\n' >"$work/none.jsonl"
+teach none data="$work/none.jsonl" steps=2 on_bad_row=skip
+refused 4 'none.jsonl'
+
+# A loss that is no number ends the run, names rows, and leaves the last checkpoints.
+teach nan data="$work/rows.jsonl" steps=20 save_every=1 lr=1000 optimizer=sgd clip=0 warmup=0 schedule=constant
+refused 1 'rows.jsonl:'
+grep -q 'not a number\|not finite' "$work/err" || failed 'it does not say why'
+run inspect "$work/nan/last"
+worked
+
+# Rows that are fewer, or others, than when the run was begun.
+teach changed data="$work/rows.jsonl" steps=4
+worked
+cp "$work/rows.jsonl" "$work/all.jsonl"
+head -n 4 "$work/all.jsonl" >"$work/rows.jsonl"
+teach changed data="$work/rows.jsonl" steps=4
+refused 4 'rows.jsonl'
+sed 's/cats 2/dogs/' "$work/all.jsonl" >"$work/rows.jsonl"
+teach changed data="$work/rows.jsonl" steps=4
+refused 4 'rows.jsonl'
+cp "$work/all.jsonl" "$work/rows.jsonl"
+teach changed data="$work/rows.jsonl" steps=4
+worked
+
+# Another recipe; a folder that holds a run, or none; too little memory.
+teach changed data="$work/rows.jsonl" steps=4 lr=0.5
+refused 2 'lr: 1e-05 -> 0.5'
+teach changed data="$work/rows.jsonl" steps=4 resume=never
+refused 2 'found a run'
+teach empty data="$work/rows.jsonl" steps=4 resume=must
+refused 4 'found no checkpoint'
+teach small data="$work/rows.jsonl" steps=4 max_memory=1MB
+refused 5 'max_memory'
+
+# A checkpoint that was damaged is passed over for the one before it.
+teach damaged data="$work/rows.jsonl" steps=4 save_every=2
+worked
+printf 'x' | dd of="$work/damaged/checkpoint-4/state/tensors.safetensors" bs=1 seek=400 conv=notrunc 2>/dev/null
+teach damaged data="$work/rows.jsonl" steps=4 save_every=2
+worked
+expect_err 'checkpoint-4'
+finish
