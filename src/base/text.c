@@ -164,3 +164,13 @@ bool pl_ends_with(const char *text, const char *suffix)
     const size_t a = strlen(text), b = strlen(suffix);
     return a >= b && memcmp(text + a - b, suffix, b) == 0;
 }
+
+const char *pl_bytes_text(uint64_t bytes, char buf[32])
+{
+    const double giga = (double)bytes / 1e9;
+    if (giga >= 1)
+        snprintf(buf, 32, "%.1f GB", giga);
+    else
+        snprintf(buf, 32, "%.1f MB", giga * 1e3);
+    return buf;
+}

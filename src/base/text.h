@@ -25,6 +25,9 @@ static inline bool pl_is_space(char c)
     return c == ' ' || (c >= '\t' && c <= '\r');
 }
 
+/* "5.9 GB" or "12.3 MB" into buf, for people; returns buf. */
+const char *pl_bytes_text(uint64_t bytes, char buf[32]);
+
 /* A growing byte string, NUL-terminated when not empty; release with free(data). */
 typedef struct pl_buffer {
     char *data;

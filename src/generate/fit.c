@@ -1,6 +1,8 @@
 /* The plan arenas tell what a question takes; the limits of machine and cgroups what there is. */
 #include "generate/fit.h"
 
+#include "base/text.h"
+
 #include <stdio.h>
 
 enum { PROMPT_TOKENS = 64 };
@@ -26,25 +28,14 @@ pl_fit pl_fit_plan(const pl_engine *engine, const char *remedy)
     };
 }
 
-/* "5.9 GB"; returns buf. */
-static const char *size_text(uint64_t bytes, char buf[32])
-{
-    const double giga = (double)bytes / 1e9;
-    if (giga >= 1)
-        snprintf(buf, 32, "%.1f GB", giga);
-    else
-        snprintf(buf, 32, "%.1f MB", giga * 1e3);
-    return buf;
-}
-
 /* What to change, and what it would need then. */
 static const char *advise(const pl_fit *fit, uint64_t room, char buf[128])
 {
     char size[32];
     if (fit->weights > 0 && fit->remedy && fit->alone <= room)
-        snprintf(buf, 128, "%s would need %s%s", fit->remedy, size_text(fit->question <= room ? fit->question : fit->alone, size), fit->question <= room ? "" : " on one thread");
+        snprintf(buf, 128, "%s would need %s%s", fit->remedy, pl_bytes_text(fit->question <= room ? fit->question : fit->alone, size), fit->question <= room ? "" : " on one thread");
     else if (fit->weights + fit->alone <= room)
-        snprintf(buf, 128, "one thread would need %s", size_text(fit->weights + fit->alone, size));
+        snprintf(buf, 128, "one thread would need %s", pl_bytes_text(fit->weights + fit->alone, size));
     else
         snprintf(buf, 128, "a model of fewer pixels or layers would need less");
     return buf;
@@ -59,11 +50,11 @@ pali_status pl_fit_check(const pl_fit *fit, const pl_memory_limit *limit, char w
     if (__builtin_add_overflow(limit->left, limit->swap, &room))
         room = UINT64_MAX;
     if (need > room)
-        return pl_fail(err, PALI_MEMORY, "memory: found %s left (%s), expected %s: %s for converted weights, %s for tokenizer and one question; %s", size_text(room, texts[0]),
-                       limit->where, size_text(need, texts[1]), size_text(fit->weights, texts[2]), size_text(fit->question, texts[3]), advise(fit, room, advice));
+        return pl_fail(err, PALI_MEMORY, "memory: found %s left (%s), expected %s: %s for converted weights, %s for tokenizer and one question; %s", pl_bytes_text(room, texts[0]),
+                       limit->where, pl_bytes_text(need, texts[1]), pl_bytes_text(fit->weights, texts[2]), pl_bytes_text(fit->question, texts[3]), advise(fit, room, advice));
     const uint64_t beside = limit->left > need ? limit->left - need : 0;
     if (fit->mapped > beside)
-        snprintf(warning, 400, "memory: found %s left for weights (%s), expected %s: they do not stay in memory, and every token will read them from disk again", size_text(beside, texts[0]),
-                 limit->where, size_text(fit->mapped, texts[1]));
+        snprintf(warning, 400, "memory: found %s left for weights (%s), expected %s: they do not stay in memory, and every token will read them from disk again", pl_bytes_text(beside, texts[0]),
+                 limit->where, pl_bytes_text(fit->mapped, texts[1]));
     return PALI_OK;
 }

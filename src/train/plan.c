@@ -96,29 +96,63 @@ static size_t example_rows(const pl_train_plan *plan, const pl_plan_options *opt
     return plan->most_pictures * options->layout->image_tokens + plan->most_ids - 1;
 }
 
-static double gb(uint64_t bytes)
+/* The parts of the memory of a run, once: X(what it is, bytes). */
+#define PART_LIST(X)                                       \
+    X("trained weights", m->values)                        \
+    X("adapters", m->adapters)                             \
+    X("frozen weights that are copied", m->copied)         \
+    X("gradients", m->gradients)                           \
+    X("optimizer", m->state)                               \
+    X("activations", p->activations)                       \
+    X("gradients of activations", p->activation_gradients) \
+    X("pictures that wait", p->examples_ahead)
+
+/* "trained weights 14.4 MB, gradients ...": what is not nothing. */
+static pali_status append_parts(const pl_train_plan *p, pl_buffer *text, pali_error *err)
 {
-    return (double)bytes / 1e9;
+    const pl_training_memory *m = &p->memory;
+    const char *before = "";
+    char size[32];
+#define APPEND_PART(what, bytes)                                                                                       \
+    if ((bytes) > 0) {                                                                                                 \
+        if (pl_buffer_printf(text, err, "%s%s %s", before, what, pl_bytes_text(bytes, size)) != PALI_OK)               \
+            return PALI_MEMORY;                                                                                        \
+        before = ", ";                                                                                                 \
+    }
+    PART_LIST(APPEND_PART)
+#undef APPEND_PART
+    return PALI_OK;
+}
+
+/* What would make it fit. */
+static pali_status append_advice(const pl_train_plan *p, const pl_plan_options *options, pl_buffer *text, pali_error *err)
+{
+    const pl_training_memory *m = &p->memory;
+    char size[32];
+    pali_status status = PALI_OK;
+    if (m->state + m->gradients > p->total / 3)
+        status = pl_buffer_printf(text, err, "; lora.rank=8, or fewer parts in `train`, saves most of gradients and optimizer");
+    if (status == PALI_OK && m->copied > 0)
+        status = pl_buffer_printf(text, err, "; a model converted to its type beforehand is mapped, not copied (%s)", pl_bytes_text(m->copied, size));
+    if (status == PALI_OK && options->keep == PL_KEEP_ALL)
+        status = pl_buffer_printf(text, err, "; checkpointing=layers keeps less of the activations");
+    if (status == PALI_OK && p->micro_batch > 1)
+        status = pl_buffer_printf(text, err, "; micro_batch=1 computes one example at a time");
+    return status;
 }
 
 static pali_status fail_room(const pl_train_plan *plan, const pl_plan_options *options, pali_error *err)
 {
-    pl_buffer advice = {0};
-    const pl_training_memory *m = &plan->memory;
-    pali_status status = PALI_OK;
-    if (m->state + m->gradients > plan->total / 3)
-        status = pl_buffer_printf(&advice, err, "; lora.rank=8, or fewer parts in `train`, would save most of the %.2f GB of gradients and optimizer state", gb(m->state + m->gradients));
-    if (status == PALI_OK && m->copied > 0)
-        status = pl_buffer_printf(&advice, err, "; a model file converted to its type beforehand would be mapped, not copied (%.2f GB)", gb(m->copied));
-    if (status == PALI_OK && options->keep == PL_KEEP_ALL)
-        status = pl_buffer_printf(&advice, err, "; checkpointing=layers keeps less of %.2f GB of activations", gb(plan->activations));
-    if (status == PALI_OK && plan->micro_batch > 1)
-        status = pl_buffer_printf(&advice, err, "; micro_batch=1 computes one example at a time");
+    pl_buffer text = {0};
+    char needed[32], limit[32];
+    pali_status status = pl_buffer_printf(&text, err, "training needs %s, %s allows %s: ", pl_bytes_text(plan->total, needed), plan->where, pl_bytes_text(plan->limit, limit));
     if (status == PALI_OK)
-        status = pl_fail(err, PALI_MEMORY, "training needs %.2f GB (%s allows %.2f GB): weights %.2f, gradients %.2f, optimizer %.2f, activations %.2f%s", gb(plan->total), plan->where,
-                         gb(plan->limit), gb(m->values + m->adapters + m->copied), gb(m->gradients), gb(m->state), gb(plan->activations + plan->activation_gradients),
-                         advice.data ? advice.data : "");
-    free(advice.data);
+        status = append_parts(plan, &text, err);
+    if (status == PALI_OK)
+        status = append_advice(plan, options, &text, err);
+    if (status == PALI_OK)
+        status = pl_fail(err, PALI_MEMORY, "%s", text.data);
+    free(text.data);
     return status;
 }
 
@@ -155,23 +189,32 @@ pali_status pl_train_plan_make(pl_train_plan *plan, const pl_plan_options *optio
     return fail_room(plan, options, err);
 }
 
+/* What there is to learn from, and in which steps. */
+static pali_status append_steps(const pl_train_plan *p, const pl_parameters *parameters, pl_buffer *text, pali_error *err)
+{
+    const pl_data_survey *d = &p->survey;
+    pali_status status = pl_buffer_printf(text, err, "data      %zu rows; %.1f tokens of text on average, %zu at most, %zu of %zu answers are cut off\n", d->rows, d->ids_mean, d->ids_most, d->truncated, d->texts);
+    if (status == PALI_OK)
+        status = pl_buffer_printf(text, err, "steps     %llu of %zu examples, %zu at a time\n", (unsigned long long)p->steps, p->batch, p->micro_batch);
+    if (status == PALI_OK)
+        status = pl_buffer_printf(text, err, "trained   %llu values in %zu tensors\n", (unsigned long long)p->memory.trained, parameters->count);
+    return status;
+}
+
 char *pl_train_plan_text(const pl_train_plan *plan, const pl_parameters *parameters, pali_error *err)
 {
     pl_buffer text = {0};
-    const pl_training_memory *m = &plan->memory;
-    pali_status status = pl_buffer_printf(&text, err, "data         %zu rows, %zu pictures at most in one; %.1f tokens of text on average, %zu at most, %zu of %zu rows are cut off\n", plan->survey.rows,
-                                          plan->most_pictures, plan->survey.ids_mean, plan->survey.ids_most, plan->survey.truncated, plan->survey.texts);
+    char total[32], limit[32], mapped[32], disk[32];
+    pali_status status = append_steps(plan, parameters, &text, err);
     if (status == PALI_OK)
-        status = pl_buffer_printf(&text, err, "steps        %llu of %zu examples, %zu at a time\n", (unsigned long long)plan->steps, plan->batch, plan->micro_batch);
+        status = pl_buffer_printf(&text, err, "memory    %s of %s (%s); besides, %s of weights are mapped from files\n          ", pl_bytes_text(plan->total, total),
+                                  pl_bytes_text(plan->limit, limit), plan->where, pl_bytes_text(plan->memory.mapped, mapped));
     if (status == PALI_OK)
-        status = pl_buffer_printf(&text, err, "trained      %llu values in %zu tensors\n", (unsigned long long)m->trained, parameters->count);
+        status = append_parts(plan, &text, err);
     if (status == PALI_OK)
-        status = pl_buffer_printf(&text, err,
-                                  "memory       %.2f GB of %.2f (%s), and %.2f of weights mapped from files:\n"
-                                  "             trained weights %.2f, adapters %.2f, other weights copied %.2f, gradients %.2f, optimizer %.2f,\n"
-                                  "             activations %.2f and their gradients %.2f (%s), pictures ahead %.2f\n",
-                                  gb(plan->total), gb(plan->limit), plan->where, gb(m->mapped), gb(m->values), gb(m->adapters), gb(m->copied), gb(m->gradients), gb(m->state),
-                                  gb(plan->activations), gb(plan->activation_gradients), plan->keep == PL_KEEP_ALL ? "all are kept" : "layers are computed again", gb(plan->examples_ahead));
+        status = pl_buffer_printf(&text, err, "\n          %s for backward\n", plan->keep == PL_KEEP_ALL ? "activations are kept" : "activations of a layer are computed again");
+    if (status == PALI_OK && plan->cache > 0)
+        status = pl_buffer_printf(&text, err, "disk      %s of image tokens at most (cache_features=false: none)\n", pl_bytes_text(plan->cache, disk));
     if (status == PALI_OK)
         return text.data;
     free(text.data);

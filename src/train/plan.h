@@ -21,6 +21,7 @@ typedef struct pl_train_plan {
     uint64_t activations;           /* bytes of the arena */
     uint64_t activation_gradients;  /* and beside it */
     uint64_t examples_ahead;        /* pictures that wait */
+    uint64_t cache;                 /* on the disk: image tokens of all pictures */
     uint64_t total;                 /* own memory, without mapped weights */
     uint64_t limit;                 /* what may be taken */
     char where[200];                /* what limits */

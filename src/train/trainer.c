@@ -252,6 +252,12 @@ static pali_status survey_data(pl_trainer *t, pali_error *err)
     return PALI_OK;
 }
 
+/* Are image tokens kept on disk? */
+static bool caches(const pl_trainer *t)
+{
+    return t->objective.features && t->recipe->cache_features && t->plan.most_pictures > 0;
+}
+
 static pali_status make_plan(pl_trainer *t, pali_error *err)
 {
     pl_optimiser_kind kind;
@@ -260,6 +266,8 @@ static pali_status make_plan(pl_trainer *t, pali_error *err)
         return status;
     const pl_optimiser_options optimiser = optimiser_options(t->recipe, kind);
     t->plan.memory = pl_parameters_forecast(t->parameters, &optimiser);
+    if (caches(t))
+        t->plan.cache = t->plan.survey.pictures * pl_image_tokens(t->model) * t->model->config.vision.width * (is(t->recipe->cache_type, "bf16") ? 2 : 4);
     pl_plan_options options = pl_trainer_plan_options(t);
     if (t->found.path) /* how gradients are summed is part of what is resumed */
         options.micro_batch = (size_t)json_integer_value(json_object_get(t->found.notes, "micro_batch"));
@@ -271,7 +279,7 @@ static pali_status make_plan(pl_trainer *t, pali_error *err)
 static pali_status open_cache(pl_trainer *t, pali_error *err)
 {
     const pl_recipe *r = t->recipe;
-    if (!t->objective.features || !r->cache_features || t->plan.most_pictures == 0)
+    if (!caches(t))
         return PALI_OK;
     char *folder = r->feature_cache ? pl_format(err, "%s", r->feature_cache) : pl_format(err, "%s/features", r->out);
     char made[160];
