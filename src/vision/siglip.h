@@ -33,6 +33,15 @@ typedef struct pl_siglip {
     pl_linear projector;     /* [text width, width] */
 } pl_siglip;
 
+/*
+ * What SigLIP pools a picture's tokens with, which PaliGemma leaves away: a
+ * probe attends to all of them (big_vision: models/vit.py, MAPHead).
+ */
+typedef struct pl_siglip_head {
+    pl_tensor probe;       /* [1, width] */
+    pl_siglip_block block; /* without norm1 */
+} pl_siglip_head;
+
 /* Tokens a picture becomes: (image_size / patch)^2. */
 size_t pl_siglip_tokens(const pl_siglip_config *config);
 
@@ -42,6 +51,16 @@ size_t pl_siglip_tokens(const pl_siglip_config *config);
  * not see each other.
  */
 void pl_siglip_forward(pl_context *ctx, const pl_siglip *siglip, pl_rows patches, pl_rows out);
+
+/*
+ * The same from rows x [sequences*tokens, width] on, which are changed: learned
+ * positions, as many as make a sequence, blocks, the last LayerNorm. A text
+ * tower (train/contrastive.h) is this on embeddings of tokens.
+ */
+void pl_siglip_encode_inplace(pl_context *ctx, const pl_siglip *siglip, pl_rows x, pl_rows out);
+
+/* tokens [images*tokens, width] -> out [images, width]. */
+void pl_siglip_pool(pl_context *ctx, const pl_siglip *siglip, const pl_siglip_head *head, pl_rows tokens, pl_rows out);
 
 /* tokens [T, width] -> out [T, text width]: one affine map, and no scaling (model.md, embedding). */
 void pl_projector_forward(pl_context *ctx, const pl_siglip *siglip, pl_rows tokens, pl_rows out);
