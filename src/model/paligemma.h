@@ -83,6 +83,9 @@ void *pl_weight_target(pl_paligemma *model, const pl_weight *weight, size_t laye
 /* Makes the model use a tensor as that weight: a matrix, or f32 values for a norm or bias. */
 void pl_paligemma_point(pl_paligemma *model, const pl_weight *weight, size_t layer, const pl_tensor *tensor);
 
+/* The same for a place that is such a thing. */
+void pl_target_point(pl_target kind, void *target, const pl_tensor *tensor);
+
 /*
  * Points the model at one weight of its checkpoint: in place where type,
  * layout and alignment allow, else as a copy; `type` converts matrices when it

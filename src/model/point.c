@@ -24,10 +24,9 @@ void *pl_weight_target(pl_paligemma *model, const pl_weight *weight, size_t laye
     return base + weight->offset;
 }
 
-void pl_paligemma_point(pl_paligemma *model, const pl_weight *weight, size_t layer, const pl_tensor *tensor)
+void pl_target_point(pl_target kind, void *target, const pl_tensor *tensor)
 {
-    void *target = pl_weight_target(model, weight, layer);
-    switch (weight->target) {
+    switch (kind) {
     case PL_TARGET_LINEAR:
         ((pl_linear *)target)->weight = *tensor;
         break;
@@ -41,4 +40,9 @@ void pl_paligemma_point(pl_paligemma *model, const pl_weight *weight, size_t lay
         *(const float **)target = tensor->data;
         break;
     }
+}
+
+void pl_paligemma_point(pl_paligemma *model, const pl_weight *weight, size_t layer, const pl_tensor *tensor)
+{
+    pl_target_point(weight->target, pl_weight_target(model, weight, layer), tensor);
 }

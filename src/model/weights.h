@@ -40,11 +40,14 @@ typedef enum pl_npz_form {
     PL_NPZ_PATCH,     /* [row, column, channel, out] */
 } pl_npz_form;
 
+/* What the model has a weight as. */
+typedef enum pl_target { PL_TARGET_LINEAR, PL_TARGET_BIAS, PL_TARGET_TENSOR, PL_TARGET_VECTOR } pl_target;
+
 typedef struct pl_weight {
     pl_part part;
     pl_dim rows, columns;  /* [rows, columns], or [rows] with columns PL_DIM_NONE */
     size_t offset;         /* of the target in the part's struct: a pl_linear, pl_tensor or const float * */
-    enum { PL_TARGET_LINEAR, PL_TARGET_BIAS, PL_TARGET_TENSOR, PL_TARGET_VECTOR } target;
+    pl_target target;
     const char *name;      /* canonical: the Hugging Face name without the part's prefixes */
     const char *name1;     /* the same in Gemma 1 checkpoints where it differs, or NULL */
     const char *npz;       /* big_vision array */

@@ -1,10 +1,9 @@
 /*
- * Distributions: SigLIP as big_vision's models/vit.py (Xavier-uniform kernels,
- * biases of the MLP N(0, 1e-6^2), positions N(0, 1 / width), LeCun-normal
- * patches, zero head), Gemma as models/ppp/gemma.py (normal by fan-in, cut off
- * at two deviations; embedding N(0, 1 / width), which the input's factor
- * sqrt(width) makes N(0, 1); norms 0, which is one). A value is a function of the seed, its tensor's
- * name and its place, so any number of threads makes the same file.
+ * Distributions: SigLIP as distribution.h has it, with a zero head; Gemma as
+ * big_vision's models/ppp/gemma.py (normal by fan-in, cut off at two
+ * deviations; embedding N(0, 1 / width), which the input's factor sqrt(width)
+ * makes N(0, 1); norms 0, which is one). A value is a function of the seed, its
+ * tensor's name and its place, so any number of threads makes the same file.
  */
 #include "train/initialise.h"
 
@@ -14,6 +13,7 @@
 #include "base/text.h"
 #include "formats/safetensors_write.h"
 #include "model/save_config.h"
+#include "train/distribution.h"
 
 #include <jansson.h>
 #include <math.h>
@@ -23,20 +23,12 @@
 
 enum {
     BUFFER = 1 << 20, /* values that are made at a time */
-    PIECE = 1 << 14,  /* of them, as one task */
     VOCABULARY_STEP = 64
 };
 
-typedef enum kind { CONSTANT, NORMAL, TRUNCATED, UNIFORM } kind;
-
-typedef struct spread {
-    kind kind;
-    double size; /* the constant, the deviation, or the bound */
-} spread;
-
 typedef struct entry {
     pl_saved_tensor tensor;
-    spread spread;
+    pl_distribution distribution;
     size_t count;
     char name[160];
 } entry;
@@ -52,77 +44,23 @@ typedef struct making {
 
 /* ---- What is drawn ---------------------------------------------------- */
 
-static spread spread_of_vision(const pl_weight *weight, double in, double out)
-{
-    switch (weight->target) {
-    case PL_TARGET_VECTOR:
-        return (spread){CONSTANT, pl_ends_with(weight->name, ".weight") ? 1 : 0};
-    case PL_TARGET_BIAS:
-        return pl_starts_with(weight->name, "mlp.") ? (spread){NORMAL, 1e-6} : (spread){CONSTANT, 0};
-    case PL_TARGET_TENSOR:
-        return (spread){NORMAL, 1 / sqrt(in)}; /* positions */
-    case PL_TARGET_LINEAR:
-        break;
-    }
-    return weight->columns == PL_DIM_PATCH ? (spread){TRUNCATED, 1 / sqrt(in)} : (spread){UNIFORM, sqrt(6 / (in + out))};
-}
-
-static spread spread_of(const making *m, const pl_weight *weight)
+static pl_distribution distribution_of(const making *m, const pl_weight *weight)
 {
     const double in = (double)pl_dim_size(&m->config, weight->columns), out = (double)pl_dim_size(&m->config, weight->rows);
     switch (weight->part) {
     case PL_PART_VISION:
     case PL_PART_VISION_BLOCK:
-        return spread_of_vision(weight, in, out);
+        return pl_distribution_of_vision(weight, in, out);
     case PL_PART_PROJECTOR:
-        return weight->target == PL_TARGET_LINEAR && m->options->projector_random ? (spread){TRUNCATED, 1 / sqrt(in)} : (spread){CONSTANT, 0};
+        return weight->target == PL_TARGET_LINEAR && m->options->projector_random ? (pl_distribution){PL_DISTRIBUTION_TRUNCATED, 1 / sqrt(in)} : (pl_distribution){PL_DISTRIBUTION_CONSTANT, 0};
     case PL_PART_TEXT:
     case PL_PART_TEXT_LAYER:
     case PL_PART_COUNT:
         break;
     }
     if (weight->target == PL_TARGET_VECTOR)
-        return (spread){CONSTANT, 1 - (double)m->config.text.norm_offset};
-    return (spread){weight->rows == PL_DIM_VOCABULARY ? NORMAL : TRUNCATED, 1 / sqrt(in)};
-}
-
-/* Normal within two deviations, of deviation 1 all the same: what lies beyond is drawn again. */
-static double truncated_normal(uint64_t key, uint64_t i)
-{
-    double x = pl_random_normal(key, i);
-    for (uint64_t again = 1; fabs(x) > 2; again++)
-        x = pl_random_normal(pl_random_key(key, again), i);
-    return x / 0.87962566103423978;
-}
-
-static double draw(const spread *s, uint64_t key, uint64_t i)
-{
-    switch (s->kind) {
-    case CONSTANT:
-        break;
-    case NORMAL:
-        return s->size * pl_random_normal(key, i);
-    case TRUNCATED:
-        return s->size * truncated_normal(key, i);
-    case UNIFORM:
-        return s->size * (2 * pl_random_uniform(key, i) - 1);
-    }
-    return s->size;
-}
-
-typedef struct draw_job {
-    const spread *spread;
-    uint64_t key;
-    size_t first, count;
-    float *values; /* [count] */
-} draw_job;
-
-static void draw_piece(void *context, size_t task, size_t thread)
-{
-    (void)thread;
-    const draw_job *job = context;
-    for (size_t i = task * PIECE; i < pl_min((task + 1) * PIECE, job->count); i++)
-        job->values[i] = (float)draw(job->spread, job->key, job->first + i);
+        return (pl_distribution){PL_DISTRIBUTION_CONSTANT, 1 - (double)m->config.text.norm_offset};
+    return (pl_distribution){weight->rows == PL_DIM_VOCABULARY ? PL_DISTRIBUTION_NORMAL : PL_DISTRIBUTION_TRUNCATED, 1 / sqrt(in)};
 }
 
 /* ---- Files ------------------------------------------------------------ */
@@ -132,9 +70,9 @@ static pali_status write_values(const making *m, const entry *e, float *buffer, 
     const uint64_t key = pl_random_key(m->options->seed, pl_hash(e->name, strlen(e->name)));
     pali_status status = PALI_OK;
     for (size_t first = 0; status == PALI_OK && first < e->count; first += BUFFER) {
-        draw_job job = {.spread = &e->spread, .key = key, .first = first, .count = pl_min(BUFFER, e->count - first), .values = buffer};
-        pl_pool_run(m->options->pool, (job.count + PIECE - 1) / PIECE, draw_piece, &job);
-        status = pl_output_write(out, buffer, job.count * sizeof *buffer, err);
+        const size_t some = pl_min(BUFFER, e->count - first);
+        pl_distribution_draw(&e->distribution, key, first, some, buffer, m->options->pool);
+        status = pl_output_write(out, buffer, some * sizeof *buffer, err);
     }
     return status;
 }
@@ -149,7 +87,7 @@ static void add_entry(making *m, const pl_weight *weight, size_t layer)
     entry *e = &m->entries[m->count++];
     const size_t rows = pl_dim_size(&m->config, weight->rows), columns = pl_dim_size(&m->config, weight->columns), patch = m->config.vision.patch;
     e->count = rows * columns;
-    e->spread = spread_of(m, weight);
+    e->distribution = distribution_of(m, weight);
     e->tensor = (pl_saved_tensor){.dtype = PL_F32, .rank = weight->columns == PL_DIM_NONE ? 1 : 2, .shape = {rows, columns}, .bytes = e->count * sizeof(float)};
     if (weight->columns == PL_DIM_PATCH) {
         e->tensor.rank = 4;
