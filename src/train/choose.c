@@ -82,7 +82,8 @@ static pl_trained *add_tensor(choosing *c, const pl_origin *origin, size_t rows,
     p->origins[p->count] = *origin;
     pl_trained *tensor = &p->tensors[p->count++];
     *tensor = (pl_trained){.rows = rows, .columns = columns, .count = rows * columns};
-    pl_weight_name(origin->weight, &c->model->config, origin->layer, tensor->name);
+    if (origin->weight)
+        pl_weight_name(origin->weight, &c->model->config, origin->layer, tensor->name);
     p->memory.trained += tensor->count;
     p->memory.gradients += tensor->count * sizeof(float);
     return tensor;
@@ -256,15 +257,39 @@ static pali_status choose_fresh(choosing *c, pali_error *err)
     return status;
 }
 
+/* ---- Beside the model ------------------------------------------------- */
+
+static pali_status add_extras(choosing *c, pali_error *err)
+{
+    for (size_t i = 0; i < c->options->extra_count; i++) {
+        const pl_extra *extra = &c->options->extras[i];
+        const pl_origin origin = {.extra = extra};
+        pl_trained *tensor = add_tensor(c, &origin, extra->rows, extra->columns, err);
+        if (!tensor)
+            return PALI_MEMORY;
+        snprintf(tensor->name, sizeof tensor->name, "%s", extra->name);
+        tensor->hidden = extra->kernel;
+        c->p->memory.values += tensor->count * sizeof(float);
+    }
+    return PALI_OK;
+}
+
 /* ---- Groups ----------------------------------------------------------- */
+
+/* The matrix of an affine map outside the language model. */
+static bool is_kernel(const pl_origin *origin)
+{
+    if (origin->extra)
+        return origin->extra->kernel;
+    const pl_part part = origin->weight->part;
+    return part != PL_PART_TEXT && part != PL_PART_TEXT_LAYER && !origin->adapter && origin->weight->target == PL_TARGET_LINEAR;
+}
 
 static bool decays(const pl_parameters_options *options, const pl_trained *tensor, const pl_origin *origin)
 {
-    const pl_part part = origin->weight->part;
-    const bool language = part == PL_PART_TEXT || part == PL_PART_TEXT_LAYER;
     switch (options->decay) {
     case PL_DECAY_KERNELS:
-        return !language && !origin->adapter && origin->weight->target == PL_TARGET_LINEAR;
+        return is_kernel(origin);
     case PL_DECAY_MATRICES:
         return tensor->columns > 1;
     case PL_DECAY_ALL:
@@ -333,6 +358,8 @@ static pali_status choose(choosing *c, pali_error *err)
         status = choose_present(c, err);
     if (status == PALI_OK && options->lora.rank)
         status = choose_fresh(c, err);
+    if (status == PALI_OK)
+        status = add_extras(c, err);
     if (status == PALI_OK && c->p->count == 0)
         status = pl_fail(err, PALI_USAGE, "train: found nothing that is left to be trained, expected something: freeze names all of it");
     if (status == PALI_OK)

@@ -83,7 +83,7 @@ static pl_whole_module *list_whole(const pl_trainer *t, size_t *count, pali_erro
     pl_whole_module *list = pl_new(p->count + 2, sizeof *list, "modules", err);
     *count = 0;
     for (size_t i = 0; list && i < p->count; i++)
-        if (!p->origins[i].low_rank)
+        if (p->origins[i].weight && !p->origins[i].low_rank)
             list[(*count)++] = (pl_whole_module){.weight = p->origins[i].weight, .layer = p->origins[i].layer};
     if (!list || !t->model->extended)
         return list;

@@ -116,7 +116,7 @@ pali_status pl_trainer_sample(pl_trainer *t, pali_error *err)
     const size_t count = pl_min(t->recipe->samples, pl_dataset_epoch(rows));
     const double began = pl_now();
     pl_trainer_free_samples(t);
-    if (count == 0 || strcmp(t->recipe->objective, "prefix_lm") != 0)
+    if (count == 0 || !pl_objective_traits_of(t->objective.kind)->answers)
         return PALI_OK;
     t->samples = pl_new(count, sizeof *t->samples, "samples", err);
     if (!t->samples)

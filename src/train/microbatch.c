@@ -88,17 +88,48 @@ static void count_rows(pl_microbatch *b, const pl_layout_options *options)
     for (size_t i = 0; i < b->count; i++) {
         const pl_example *e = b->examples[i];
         b->pictures += i > 0 && same_pictures(e, b->examples[i - 1]) ? 0 : e->image_count;
-        b->text += e->count - 1;
-        b->rows += e->image_count * options->image_tokens + e->count - 1;
-        b->wanted += wanted_of(options, e);
+        const size_t text = options->text_positions ? options->text_positions : e->count - 1;
+        b->text += text;
+        b->rows += e->image_count * options->image_tokens + text;
+        b->wanted += options->text_positions ? 1 : wanted_of(options, e);
     }
+}
+
+/* Pairs: the loss of all examples together stands in the place of each one's, and weighs once. */
+static void lay_pair(pl_microbatch *b, const pl_layout_options *options, size_t i)
+{
+    const pl_example *e = b->examples[i];
+    const size_t positions = options->text_positions, begin = pl_min(e->prefix_count, e->count), length = pl_min(e->count - begin, positions - 1);
+    int32_t *ids = b->ids + i * positions;
+    memcpy(ids, e->ids + begin, length * sizeof *ids);
+    for (size_t k = length; k < positions; k++)
+        ids[k] = options->end;
+    b->segments[i] = (pl_segment){.rows = positions, .wanted = 1};
+    b->text_of[i] = positions;
+    b->targets[i] = -1;
+    b->weights[i] = i == 0;
+}
+
+/* Segment, ids and targets of one example, which begin at these places. */
+static void lay_example(pl_microbatch *b, const pl_layout_options *options, size_t i, size_t text, size_t wanted)
+{
+    const pl_example *e = b->examples[i];
+    const size_t inputs = e->count - 1, image = e->image_count * options->image_tokens, rows = wanted_of(options, e);
+    const size_t prefix = options->attention == PL_ATTENTION_FULL ? image + pl_min(e->prefix_count, inputs) : options->attention == PL_ATTENTION_IMAGE ? image : 0;
+    b->segments[i] = (pl_segment){.rows = image + inputs, .prefix = prefix, .wanted = rows};
+    b->text_of[i] = inputs;
+    memcpy(b->ids + text, e->ids, inputs * sizeof *b->ids);
+    b->weight += share_of(options, lay_targets(options, e, rows, b->targets + wanted, b->weights + wanted));
+    for (size_t k = wanted; k < wanted + rows; k++)
+        b->aimed += b->targets[k] >= 0;
 }
 
 pali_status pl_microbatch_lay(pl_microbatch *b, const pl_layout_options *options, const pl_example *const *examples, size_t count, pali_error *err)
 {
+    const bool pairs = options->text_positions > 0;
     b->examples = examples;
     b->count = count;
-    b->weight = 0;
+    b->weight = pairs;
     b->aimed = 0;
     count_rows(b, options);
     const pali_status status = make_room(b, err);
@@ -106,20 +137,15 @@ pali_status pl_microbatch_lay(pl_microbatch *b, const pl_layout_options *options
         return status;
     size_t text = 0, wanted = 0, picture = 0;
     for (size_t i = 0; i < count; i++) {
-        const pl_example *e = examples[i];
-        const size_t inputs = e->count - 1, image = e->image_count * options->image_tokens, rows = wanted_of(options, e);
-        const size_t prefix = options->attention == PL_ATTENTION_FULL ? image + pl_min(e->prefix_count, inputs) : options->attention == PL_ATTENTION_IMAGE ? image : 0;
-        const bool shared = i > 0 && same_pictures(e, examples[i - 1]);
-        b->segments[i] = (pl_segment){.rows = image + inputs, .prefix = prefix, .wanted = rows};
-        b->text_of[i] = inputs;
+        const bool shared = i > 0 && same_pictures(examples[i], examples[i - 1]);
         b->picture_of[i] = shared ? b->picture_of[i - 1] : picture;
-        picture += shared ? 0 : e->image_count;
-        memcpy(b->ids + text, e->ids, inputs * sizeof *b->ids);
-        b->weight += share_of(options, lay_targets(options, e, rows, b->targets + wanted, b->weights + wanted));
-        for (size_t k = wanted; k < wanted + rows; k++)
-            b->aimed += b->targets[k] >= 0;
-        text += inputs;
-        wanted += rows;
+        picture += shared ? 0 : examples[i]->image_count;
+        if (pairs)
+            lay_pair(b, options, i);
+        else
+            lay_example(b, options, i, text, wanted);
+        text += b->text_of[i];
+        wanted += b->segments[i].wanted;
     }
     return PALI_OK;
 }

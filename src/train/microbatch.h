@@ -21,6 +21,8 @@ typedef struct pl_layout_options {
     pl_prefix_attention attention;
     bool loss_on_prefix; /* after <bos>, every token is a target */
     pl_example_weight weight; /* those of an example weigh 1 together, or the root of their number, or each of them 1 */
+    size_t text_positions; /* not 0: texts of pairs, each of so many ids; the rest of what stands here does not count then */
+    int32_t end;         /* of texts of pairs: their last id, and what fills them up */
 } pl_layout_options;
 
 typedef struct pl_microbatch {
@@ -39,7 +41,11 @@ typedef struct pl_microbatch {
     size_t segment_capacity, id_capacity, length_capacity, picture_capacity, target_capacity, weight_capacity, loss_capacity;
 } pl_microbatch;
 
-/* Lays out examples; *batch is zero-initialised or was laid out before. */
+/*
+ * Lays out examples; those of pairs as one loss, whose weight is 1: ids [count * text_positions] without
+ * <bos>, the last of each `end` (as SigLIP's: cut off or filled up).
+ * *batch is zero-initialised or was laid out before.
+ */
 pali_status pl_microbatch_lay(pl_microbatch *batch, const pl_layout_options *options, const pl_example *const *examples, size_t count, pali_error *err);
 void pl_microbatch_free(pl_microbatch *batch);
 

@@ -6,6 +6,7 @@
 #include "train/objective.h"
 
 #include "image/preprocess.h"
+#include "train/contrastive.h"
 
 #include <string.h>
 
@@ -33,8 +34,7 @@ void pl_objective_encode(pl_context *ctx, const pl_paligemma *model, const float
     pl_release(ctx, mark);
 }
 
-/* The encoder's rows of all different pictures: as examples bring them, or computed here. */
-static pl_rows encode_pictures(pl_context *ctx, const pl_objective *o, const pl_microbatch *batch)
+pl_rows pl_objective_pictures(pl_context *ctx, const pl_objective *o, const pl_microbatch *batch)
 {
     const pl_siglip_config *vision = &o->model->config.vision;
     const size_t tokens = pl_siglip_tokens(vision), rows = batch->pictures * tokens;
@@ -60,7 +60,7 @@ static void embed_rows(pl_context *ctx, const pl_objective *o, const pl_microbat
     pl_rows projected = {0};
     if (batch->pictures > 0) {
         projected = pl_rows_push(ctx, batch->pictures * tokens, x.width);
-        pl_projector_forward(ctx, &o->model->siglip, encode_pictures(ctx, o, batch), projected);
+        pl_projector_forward(ctx, &o->model->siglip, pl_objective_pictures(ctx, o, batch), projected);
     }
     const int32_t *ids = batch->ids;
     size_t row = 0;
@@ -139,7 +139,7 @@ static void scatter_losses(const pl_microbatch *batch, const aimed_rows *a)
         batch->losses[i] = batch->targets[i] >= 0 ? a->losses[from++] : 0;
 }
 
-void pl_objective_forward(pl_context *ctx, const pl_objective *o, pl_microbatch *batch)
+static void predict_tokens(pl_context *ctx, const pl_objective *o, pl_microbatch *batch)
 {
     const pl_gemma *gemma = &o->model->gemma;
     const size_t mark = pl_arena_mark(ctx->arena), step = pl_max(1, LOGITS / gemma->config.vocabulary);
@@ -154,4 +154,30 @@ void pl_objective_forward(pl_context *ctx, const pl_objective *o, pl_microbatch 
     if (!pl_dry(ctx) && !ctx->failed)
         scatter_losses(batch, &a);
     pl_release(ctx, mark);
+}
+
+/* ---- Kinds ------------------------------------------------------------ */
+
+static const pl_objective_traits kinds[PL_OBJECTIVES] = {
+    [PL_OBJECTIVE_PREFIX_LM] = {.name = "prefix_lm", .form = PL_DATA_PREFIX_LM, .predicts = true, .answers = true, .forward = predict_tokens},
+    [PL_OBJECTIVE_LANGUAGE] = {.name = "language", .form = PL_DATA_LANGUAGE, .predicts = true, .forward = predict_tokens},
+    [PL_OBJECTIVE_CONTRASTIVE] = {.name = "contrastive", .form = PL_DATA_LANGUAGE, .whole_batch = true, .forward = pl_contrastive_forward},
+};
+
+const pl_objective_traits *pl_objective_traits_of(pl_objective_kind kind)
+{
+    return &kinds[kind];
+}
+
+pl_objective_kind pl_objective_find(const char *name)
+{
+    pl_objective_kind kind = PL_OBJECTIVE_PREFIX_LM;
+    while (kind < PL_OBJECTIVES && strcmp(kinds[kind].name, name) != 0)
+        kind++;
+    return kind;
+}
+
+void pl_objective_forward(pl_context *ctx, const pl_objective *o, pl_microbatch *batch)
+{
+    kinds[o->kind].forward(ctx, o, batch);
 }

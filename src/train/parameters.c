@@ -87,7 +87,9 @@ pali_status pl_parameters_attach(pl_parameters *parameters, pl_paligemma *model,
         pl_trained *tensor = &parameters->tensors[i];
         pl_origin *origin = &parameters->origins[i];
         pali_status status = PALI_OK;
-        if (!origin->adapter)
+        if (origin->extra)
+            tensor->value = origin->extra->value;
+        else if (!origin->adapter)
             status = attach_weight(model, tensor, origin, err);
         else if (!origin->second)
             status = attach_adapter(parameters, model, tensor, origin, err);
@@ -130,7 +132,7 @@ pali_status pl_parameters_fill(pl_parameters *parameters, pl_paligemma *model, p
     for (size_t i = 0; i < parameters->count; i++) {
         pl_origin *origin = &parameters->origins[i];
         pali_status status = PALI_OK;
-        if (!origin->adapter)
+        if (origin->weight && !origin->adapter)
             status = fill_weight(model, &parameters->tensors[i], origin, pool, err);
         else if (origin->fresh)
             fill_adapter(parameters, &parameters->tensors[i], origin);

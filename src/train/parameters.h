@@ -44,8 +44,18 @@ typedef struct pl_lora_options {
     bool further;        /* train the adapters that the model has */
 } pl_lora_options;
 
+/* A tensor beside the model's that is trained with them: of a text tower, say. */
+typedef struct pl_extra {
+    char name[160];
+    float *value; /* [rows, columns] f32, where its owner uses it; filled by him */
+    size_t rows, columns;
+    bool kernel;  /* the matrix of an affine map */
+} pl_extra;
+
 typedef struct pl_parameters_options {
     pl_patterns train, freeze;
+    const pl_extra *extras; /* [extra_count], which live as long as the parameters; `train` does not name them, groups may, by expressions */
+    size_t extra_count;
     pl_lora_options lora;
     double lr, weight_decay;
     pl_schedule schedule;
@@ -57,7 +67,8 @@ typedef struct pl_parameters_options {
 
 /* Where a trained tensor stands in the model. */
 typedef struct pl_origin {
-    const pl_weight *weight; /* itself, or the one that its adapter is on */
+    const pl_weight *weight; /* itself, or the one that its adapter is on; NULL: none of the model */
+    const pl_extra *extra;   /* then this */
     size_t layer;
     bool adapter, second;    /* of an adapter: A, or B */
     bool fresh;              /* of a new adapter */

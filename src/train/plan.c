@@ -136,7 +136,9 @@ static pali_status append_advice(const pl_train_plan *p, const pl_plan_options *
         status = pl_buffer_printf(text, err, "; a model converted to its type beforehand is mapped, not copied (%s)", pl_bytes_text(m->copied, size));
     if (status == PALI_OK && options->keep == PL_KEEP_ALL)
         status = pl_buffer_printf(text, err, "; checkpointing=layers keeps less of the activations");
-    if (status == PALI_OK && p->micro_batch > 1)
+    if (status == PALI_OK && options->whole_batch)
+        status = pl_buffer_printf(text, err, "; a smaller batch, whose examples are computed together");
+    else if (status == PALI_OK && p->micro_batch > 1)
         status = pl_buffer_printf(text, err, "; micro_batch=1 computes one example at a time");
     return status;
 }
@@ -176,13 +178,13 @@ pali_status pl_train_plan_make(pl_train_plan *plan, const pl_plan_options *optio
     for (size_t k = 0; k < 2; k++) {
         if (options->keep >= 0 && keeps[k] != (pl_keep)options->keep)
             continue;
-        for (size_t count = options->micro_batch ? pl_min(options->micro_batch, plan->batch) : most;; count /= 2) {
+        for (size_t count = options->whole_batch ? plan->batch : options->micro_batch ? pl_min(options->micro_batch, plan->batch) : most;; count /= 2) {
             const pali_status status = try_size(plan, options, count, keeps[k], err);
             if (status != PALI_OK)
                 return status;
             if (plan->total <= plan->limit)
                 return PALI_OK;
-            if (count == 1 || options->micro_batch)
+            if (count == 1 || options->micro_batch || options->whole_batch)
                 break;
         }
     }

@@ -34,6 +34,7 @@ typedef struct pl_plan_options {
     const pl_layout_options *layout;
     const pl_parameters *parameters; /* attached */
     size_t micro_batch;           /* 0: to be chosen */
+    bool whole_batch;             /* the examples of a step cannot be computed apart */
     int keep;                     /* pl_keep, or -1: to be chosen */
     uint64_t max_memory;          /* 0: what is left here */
     float dropout, adapter_dropout;

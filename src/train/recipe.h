@@ -101,8 +101,8 @@ typedef struct pl_recipe_groups {
     X(CHOICE, type, "type", "", "f32|bf16|f16|q8_0|q4_0", FIXED, "weight matrices that stay as they are: their type")         \
     X(CHOICE, precision, "precision", "auto", "auto|f32|bf16", FIXED, "what products take; auto: f32 for weights in f32")     \
     Title("What is learned")                                                                                                  \
-    X(CHOICE, objective, "objective", "prefix_lm", "prefix_lm|language|contrastive", FIXED, "answers to prompts; plain text; SigLIP's loss") \
-    X(WORDS, train, "train", "", "", FIXED, "all, vision, projector, language, attention, mlp, norms, embeddings, language.mlp, or regular expressions (all; with adapters: only these)") \
+    X(CHOICE, objective, "objective", "prefix_lm", "prefix_lm|language|contrastive", FIXED, "answers to prompts; plain text; which picture has which text (SigLIP's loss)") \
+    X(WORDS, train, "train", "", "", FIXED, "all, vision, projector, language, attention, mlp, norms, embeddings, language.mlp, or regular expressions (all that the objective is for; with adapters: only these)") \
     X(WORDS, freeze, "freeze", "", "", FIXED, "parts that stay as they are, likewise")                                        \
     X(COUNT, lora_rank, "lora.rank", "0", "0..4096", FIXED, "rank of adapters (0: none)")                                     \
     X(NUMBER, lora_alpha, "lora.alpha", "0", "0..1e6", FIXED, "their scale times the rank (0: the rank)")                     \
@@ -141,7 +141,7 @@ typedef struct pl_recipe_groups {
     X(PATH, images, "images", "", "", FIXED, "of sources that do not say")                                                    \
     X(TEXT, prefix, "prefix", "", "", FIXED, "of sources that do not say, such as caption en")                                \
     X(TEXT, suffix, "suffix", "", "", FIXED, "of sources that do not say")                                                    \
-    X(COUNT, text_length, "text_length", "128", "2..32768", FIXED, "tokens of text in an example; the rest is cut off")       \
+    X(COUNT, text_length, "text_length", "128", "2..32768", FIXED, "tokens of text in an example, the rest is cut off; of contrastive: the text tower's positions")       \
     X(FLAG, shuffle, "shuffle", "true", "", FIXED, "a new order in each epoch")                                               \
     X(CHOICE, pictures, "pictures", "", "needed|optional|none", FIXED, "whether rows show pictures (needed; for language: none)") \
     X(CHOICE, on_bad_row, "on_bad_row", "stop", "stop|skip", FIXED, "a row that cannot be used")                              \

@@ -71,6 +71,14 @@ static pali_status fill_codec(const origin *o, pl_recipe *recipe, pali_error *er
     return recipe->optimizer ? PALI_OK : PALI_MEMORY;
 }
 
+/* What the objective goes through. */
+static const char *usually_trained(const pl_recipe *recipe)
+{
+    if (strcmp(recipe->objective, "contrastive") == 0)
+        return "vision";
+    return strcmp(recipe->objective, "language") == 0 && strcmp(recipe->pictures, "none") == 0 ? "language" : "all";
+}
+
 /* Values that follow from others where they were not given. */
 static pali_status fill(pl_recipe *recipe, pali_error *err)
 {
@@ -86,9 +94,9 @@ static pali_status fill(pl_recipe *recipe, pali_error *err)
         status = set_text(&recipe->pictures, strcmp(recipe->objective, "language") == 0 ? "none" : "needed", err);
     if (status == PALI_OK && recipe->train.count == 0 && recipe->lora_rank == 0 && !recipe->lora_adapter) {
         const pl_recipe_key *const key = &pl_recipe_keys[pl_recipe_find("train")];
-        pl_yaml *const all = pl_yaml_new_text("all", "train", err);
-        status = all ? pl_value_read(key, all, NULL, &recipe->train, err) : PALI_MEMORY;
-        pl_yaml_free(all);
+        pl_yaml *const usual = pl_yaml_new_text(usually_trained(recipe), "train", err);
+        status = usual ? pl_value_read(key, usual, NULL, &recipe->train, err) : PALI_MEMORY;
+        pl_yaml_free(usual);
     }
     if (status == PALI_OK)
         status = fill_sources(recipe, &recipe->data, err);
@@ -117,7 +125,7 @@ static pali_status is_default(const pl_recipe_key *key, const pl_recipe *recipe,
 /* Keys that would be passed over without a word. */
 static pali_status check_idle(const origin *o, const pl_recipe *recipe)
 {
-    const bool rank = recipe->lora_rank > 0, sgd = strcmp(recipe->optimizer, "sgd") == 0;
+    const bool rank = recipe->lora_rank > 0, sgd = strcmp(recipe->optimizer, "sgd") == 0, contrastive = strcmp(recipe->objective, "contrastive") == 0;
     const struct {
         bool idle;
         const char *key, *why;
@@ -134,6 +142,12 @@ static pali_status check_idle(const origin *o, const pl_recipe *recipe)
         {!recipe->cache_features, "feature_cache", "is given with cache_features: false"},
         {!recipe->cache_features, "cache_type", "is given with cache_features: false"},
         {!recipe->codec, "codec_widths", "is given without codec"},
+        {contrastive, "loss", "is given, but there is one loss of all pairs with objective contrastive"},
+        {contrastive, "loss_on_prefix", "is given, but nothing is said with objective contrastive"},
+        {contrastive, "prefix_attention", "is given, but the language model has no part in objective contrastive"},
+        {contrastive, "label_smoothing", "is given, but nothing is said with objective contrastive"},
+        {contrastive, "location_smoothing", "is given, but nothing is said with objective contrastive"},
+        {contrastive, "dropout", "is given, but the language model has no part in objective contrastive"},
     };
     char place[256];
     for (size_t i = 0; i < sizeof rules / sizeof *rules; i++) {
@@ -151,6 +165,7 @@ static pali_status check_idle(const origin *o, const pl_recipe *recipe)
 /* What must, and what cannot, go together. */
 static pali_status check(const origin *o, const pl_recipe *recipe)
 {
+    const bool contrastive = strcmp(recipe->objective, "contrastive") == 0;
     const struct {
         bool wrong;
         const char *key, *message;
@@ -162,6 +177,8 @@ static pali_status check(const origin *o, const pl_recipe *recipe)
         {recipe->data.count == 0, "data", "data is missing, expected a JSONL file or a list of sources"},
         {recipe->epochs > 0 && recipe->steps > 0, "steps", "steps is given with epochs, expected one of them"},
         {recipe->lora_rank && recipe->lora_adapter, "lora.rank", "lora.rank is given with lora.adapter, which has its own"},
+        {contrastive && strcmp(recipe->pictures, "needed") != 0, "pictures", "pictures is given, expected needed with objective contrastive: a row is a picture and its text"},
+        {contrastive && recipe->micro_batch != 0 && recipe->micro_batch != recipe->batch, "micro_batch", "micro_batch is given, but the batch of objective contrastive is computed as a whole"},
         {recipe->momentum != 0 && strncmp(recipe->optimizer, "adam", 4) == 0, "momentum", "momentum is given, but the optimizer has none: expected sgd or muon"},
     };
     char place[256];

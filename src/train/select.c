@@ -143,7 +143,7 @@ static bool names(const struct pl_name_pattern *matcher, const pl_subject *subje
     if (matcher->compiled)
         return regexec(&matcher->expression, subject->name, 0, NULL, 0) == 0;
     for (size_t n = 0; n < MOST_WORDS && matcher->words[n]; n++)
-        if (!matcher->words[n](subject))
+        if (!(subject->weight || matcher->words[n] == is_all) || !matcher->words[n](subject))
             return false;
     return true;
 }

@@ -23,7 +23,7 @@ typedef struct pl_patterns {
 
 /* What patterns are held against. */
 typedef struct pl_subject {
-    const pl_weight *weight; /* of an adapter: the one that it is on */
+    const pl_weight *weight; /* of an adapter: the one that it is on; NULL: none of the model, which no word but all names */
     const char *name;        /* canonical */
     bool adapter;
 } pl_subject;

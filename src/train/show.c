@@ -31,7 +31,7 @@ static void find_blocks(const pl_example *example, const pl_layout_options *layo
 /* Is the id at place i of the text learned? */
 static bool is_target(const pl_example *example, const pl_layout_options *layout, size_t i)
 {
-    return !example->patches && i >= (layout->loss_on_prefix ? 1 : example->prefix_count);
+    return !example->patches && !layout->text_positions && i >= (layout->loss_on_prefix ? 1 : example->prefix_count);
 }
 
 static size_t targets_of(const pl_example *example, const pl_layout_options *layout)

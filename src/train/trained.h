@@ -7,7 +7,7 @@
 
 typedef struct pl_trained {
     char name[192];       /* canonical: "text.layers.0.mlp.up_proj.weight"; of adapters "....up_proj.lora_A.weight" */
-    float *value;         /* [rows, columns] f32, owned by the model, which points to it */
+    float *value;         /* [rows, columns] f32, owned by the model, which points to it, or by what is trained beside it */
     float *gradient;      /* [rows, columns] f32, owned by pl_parameters; backward adds to it */
     size_t rows, columns; /* columns 1: a vector */
     size_t count;         /* rows * columns */

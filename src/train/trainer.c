@@ -45,6 +45,11 @@ static bool is(const char *choice, const char *word)
     return strcmp(choice, word) == 0;
 }
 
+static const pl_objective_traits *traits_of(const pl_trainer *t)
+{
+    return pl_objective_traits_of(pl_objective_find(t->recipe->objective));
+}
+
 /* ---- The model -------------------------------------------------------- */
 
 static pali_status start_engine(pl_trainer *t, pali_error *err)
@@ -130,9 +135,8 @@ static pl_dataset *open_dataset(pl_trainer *t, const pl_recipe_sources *list, bo
                                       .prefix = s->prefix, .suffix = s->suffix,
                                       .choice = ordered || is(s->choice, "first") ? PL_CHOICE_FIRST : is(s->choice, "uniform") ? PL_CHOICE_UNIFORM : PL_CHOICE_NO_REPLACEMENT};
     }
-    const bool language = is(r->objective, "language");
     const pl_data_options options = {.sources = sources, .source_count = list->count, .seed = r->seed, .ordered = ordered || !r->shuffle, .text_length = r->text_length,
-                                     .form = language ? PL_DATA_LANGUAGE : PL_DATA_PREFIX_LM, .pictures = is(r->pictures, "none") ? PL_PICTURES_NONE : is(r->pictures, "optional") ? PL_PICTURES_OPTIONAL : PL_PICTURES_NEEDED,
+                                     .form = traits_of(t)->form, .pictures = is(r->pictures, "none") ? PL_PICTURES_NONE : is(r->pictures, "optional") ? PL_PICTURES_OPTIONAL : PL_PICTURES_NEEDED,
                                      .tokenizer = t->model->tokenizer, .image_size = t->model->config.vision.image_size, .image_tokens = pl_image_tokens(t->model), .preprocess = t->model->config.preprocess,
                                      .kernels = t->engine.kernels, .codec = t->codec};
     pl_dataset *dataset = pl_dataset_open(&options, err);
@@ -169,7 +173,7 @@ static pali_status choose_parameters(pl_trainer *t, pali_error *err)
         groups[i] = (pl_group_options){.match = patterns_of(&g->match), .lr = g->lr, .weight_decay = g->weight_decay, .warmup = g->warmup};
     }
     const pl_parameters_options options = {
-        .train = patterns_of(&r->train), .freeze = patterns_of(&r->freeze),
+        .train = patterns_of(&r->train), .extras = t->towers ? t->towers->tensors : NULL, .extra_count = t->towers ? t->towers->count : 0, .freeze = patterns_of(&r->freeze),
         .lora = {.rank = r->lora_rank, .alpha = r->lora_alpha, .rank_stabilised = r->lora_rslora, .gaussian = is(r->lora_init, "gaussian"), .targets = patterns_of(&r->lora_targets),
                  .further = r->lora_adapter != NULL},
         .lr = r->lr, .weight_decay = r->weight_decay,
@@ -205,6 +209,22 @@ static bool trains_vision(const pl_parameters *parameters)
     return false;
 }
 
+static bool is_contrastive(const pl_trainer *t)
+{
+    return pl_objective_find(t->recipe->objective) == PL_OBJECTIVE_CONTRASTIVE;
+}
+
+/* What stands beside the model while pictures and texts are learned to belong together. */
+static pali_status make_towers(pl_trainer *t, pali_error *err)
+{
+    if (!is_contrastive(t))
+        return PALI_OK;
+    if (t->plan.survey.pictures_most > 1)
+        return pl_fail(err, PALI_INPUT, "data: found a row with %zu pictures, expected one in each row with objective contrastive", t->plan.survey.pictures_most);
+    t->towers = pl_towers_new(&t->model->config, t->recipe->text_length, err);
+    return t->towers ? PALI_OK : PALI_MEMORY;
+}
+
 static pl_prefix_attention attention_of(const pl_recipe *r)
 {
     return is(r->prefix_attention, "causal") ? PL_ATTENTION_CAUSAL : is(r->prefix_attention, "image") ? PL_ATTENTION_IMAGE : PL_ATTENTION_FULL;
@@ -213,13 +233,15 @@ static pl_prefix_attention attention_of(const pl_recipe *r)
 static pl_layout_options layout_of(const pl_trainer *t)
 {
     const pl_recipe *r = t->recipe;
-    return (pl_layout_options){.image_tokens = pl_image_tokens(t->model), .attention = attention_of(r), .loss_on_prefix = r->loss_on_prefix, .weight = is(r->loss, "token_mean") ? PL_WEIGHT_TOKEN : is(r->loss, "root_mean") ? PL_WEIGHT_ROOT : PL_WEIGHT_EXAMPLE};
+    return (pl_layout_options){.image_tokens = pl_image_tokens(t->model), .attention = attention_of(r), .loss_on_prefix = r->loss_on_prefix,
+                               .weight = is(r->loss, "token_mean") ? PL_WEIGHT_TOKEN : is(r->loss, "root_mean") ? PL_WEIGHT_ROOT : PL_WEIGHT_EXAMPLE,
+                               .text_positions = is_contrastive(t) ? r->text_length : 0, .end = pl_tokenizer_special(t->model->tokenizer)->eos};
 }
 
 static void fill_objective(pl_trainer *t)
 {
     t->layout = layout_of(t);
-    t->objective = (pl_objective){.model = t->model, .smoothing = (float)t->recipe->label_smoothing, .features = !trains_vision(t->parameters)};
+    t->objective = (pl_objective){.model = t->model, .kind = pl_objective_find(t->recipe->objective), .towers = t->towers, .smoothing = (float)t->recipe->label_smoothing, .features = !trains_vision(t->parameters)};
     const pl_special_ids *special = pl_tokenizer_special(t->model->tokenizer);
     if (special->loc >= 0)
         t->objective.spread = (pl_spread){.first = special->loc, .count = special->loc_count, .width = (float)t->recipe->location_smoothing};
@@ -231,7 +253,7 @@ pl_plan_options pl_trainer_plan_options(const pl_trainer *t)
     pl_context ctx = pl_engine_context(&t->engine, NULL);
     ctx.regime = PL_REGIME_PREFILL;
     return (pl_plan_options){.context = ctx, .objective = &t->objective, .layout = &t->layout, .parameters = t->parameters, .micro_batch = t->recipe->micro_batch,
-                             .keep = is(keep, "none") ? PL_KEEP_ALL : is(keep, "layers") ? PL_KEEP_BORDERS : -1, .max_memory = t->recipe->max_memory,
+                             .whole_batch = traits_of(t)->whole_batch, .keep = is(keep, "none") ? PL_KEEP_ALL : is(keep, "layers") ? PL_KEEP_BORDERS : -1, .max_memory = t->recipe->max_memory,
                              .dropout = (float)t->recipe->dropout, .adapter_dropout = (float)t->recipe->lora_dropout};
 }
 
@@ -317,6 +339,8 @@ static pali_status take_memory(pl_trainer *t, pali_error *err)
         status = pl_parameters_fill(t->parameters, t->model, t->pool, err);
     if (status != PALI_OK)
         return status;
+    if (t->towers)
+        pl_towers_fill(t->towers, t->recipe->seed, t->pool);
     const pl_optimiser_options options = optimiser_options(t->recipe, kind);
     t->optimiser = pl_optimiser_new(&options, t->parameters->tensors, t->parameters->count, t->parameters->groups, t->parameters->group_count, err);
     t->examples = pl_new(t->plan.batch, sizeof *t->examples, "examples of a step", err);
@@ -338,7 +362,7 @@ static pali_status start(pl_trainer *t, pali_error *err)
         status = open_cache(t, err);
     if (status == PALI_OK)
         status = pl_trainer_restore(t, err);
-    if (status == PALI_OK && t->recipe->leak_test)
+    if (status == PALI_OK && t->recipe->leak_test && traits_of(t)->predicts)
         status = pl_trainer_check_leaks(t, err);
     if (status == PALI_OK)
         status = start_loader(t, t->seen, err);
@@ -352,8 +376,6 @@ static pali_status open_all(pl_trainer *t, pali_error *err)
     pl_buffer text = {0};
     pali_status status = pl_recipe_write(t->recipe, &text, err);
     t->recipe_text = text.data;
-    if (status == PALI_OK && is(t->recipe->objective, "contrastive"))
-        status = pl_fail(err, PALI_USAGE, "objective: found contrastive, expected prefix_lm or language: the loss is there, its training is not yet");
     if (status == PALI_OK && !t->options.dry_run && !t->recipe->out)
         status = pl_fail(err, PALI_USAGE, "out: found nothing, expected a folder for checkpoints, logs and the report");
     if (status == PALI_OK && t->recipe->out && !t->options.rows_only)
@@ -365,6 +387,8 @@ static pali_status open_all(pl_trainer *t, pali_error *err)
     if (status != PALI_OK || t->options.rows_only)
         return status;
     status = survey_data(t, err);
+    if (status == PALI_OK)
+        status = make_towers(t, err);
     if (status == PALI_OK)
         status = choose_parameters(t, err);
     if (status != PALI_OK)
@@ -402,6 +426,7 @@ void pl_trainer_free(pl_trainer *t)
     pl_log_close(&t->log);
     pl_optimiser_free(t->optimiser);
     pl_parameters_free(t->parameters);
+    pl_towers_free(t->towers);
     pl_dataset_free(t->held_out);
     pl_dataset_free(t->data);
     pl_codec_free(t->codec);

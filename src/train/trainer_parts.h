@@ -4,6 +4,7 @@
 
 #include "answer/mask_codec.h"
 #include "generate/timeline.h"
+#include "train/contrastive.h"
 #include "train/loader.h"
 #include "train/log.h"
 #include "train/report.h"
@@ -53,6 +54,7 @@ struct pl_trainer {
     pl_optimiser *optimiser;
     pl_layout_options layout;
     pl_objective objective;
+    pl_towers *towers;       /* beside the model, for contrastive learning; else NULL */
     pl_train_plan plan;
     pl_tape tape;
     pl_arena arena;

@@ -2,6 +2,7 @@
 #include "base/folder.h"
 #include "exhaust.h"
 #include "model/paligemma.h"
+#include "train/contrastive.h"
 #include "train/initialise.h"
 
 #include <setjmp.h>
@@ -49,12 +50,22 @@ static pali_status grow(const void *context, pali_error *err)
     return status;
 }
 
+static pali_status stand_beside(const void *context, pali_error *err)
+{
+    (void)context;
+    const pl_config config = {.vision = {.image_size = 14, .patch = 14, .width = 8, .layers = 2, .heads = 1, .mlp = 8, .eps = 1e-6f}, .text = {.vocabulary = 20}};
+    pl_towers *const towers = pl_towers_new(&config, 4, err);
+    pl_towers_free(towers);
+    return towers ? PALI_OK : pl_status_of(err, PALI_MEMORY);
+}
+
 static void runs_out(void **state)
 {
     (void)state;
     count_jansson();
     exhaust("initialise", make, NULL, PALI_OK);
     exhaust("add tokens", grow, NULL, PALI_OK);
+    exhaust("towers", stand_beside, NULL, PALI_OK);
 }
 
 int main(void)
