@@ -108,7 +108,7 @@ void pali_trainer_free(pali_trainer *trainer);
  */
 pali_status pali_trainer_run(pali_trainer *trainer, pali_error *err);
 
-/* One step; *loss (may be NULL) becomes its loss. For loops of one's own in place of pali_trainer_run. */
+/* One step; *loss (may be NULL) becomes its loss. For loops of one's own in place of pali_trainer_run. After a failure, or PALI_CANCELLED by `stop`, nothing has moved, and the next call takes the same rows. */
 pali_status pali_trainer_step(pali_trainer *trainer, double *loss, pali_error *err);
 
 /* Mean loss on the rows of `validation`; PALI_USAGE where the recipe has none. */

@@ -54,10 +54,10 @@ static json_t *number_or_null(double value)
 static json_t *make_notes(const pl_trainer *t, pali_error *err)
 {
     char *identity = pl_dataset_identity(t->data, err);
-    json_t *notes = identity ? json_pack("{s:s, s:I, s:I, s:I, s:s, s:s, s:o, s:o, s:o, s:o, s:I}", "recipe", t->recipe_text, "position", (json_int_t)t->seen, "examples", (json_int_t)t->last.examples,
+    json_t *notes = identity ? json_pack("{s:s, s:I, s:I, s:I, s:s, s:s, s:o, s:o, s:o, s:o, s:I, s:b}", "recipe", t->recipe_text, "position", (json_int_t)t->seen, "examples", (json_int_t)t->last.examples,
                                          "micro_batch", (json_int_t)t->plan.micro_batch, "data", identity, "kernels", t->engine.kernels->level, "best", number_or_null(t->best), "best_step",
                                          number_or_null(t->best_step), "held_out", number_or_null(t->last.held_out), "loss_since", number_or_null(t->loss_since),
-                                         "steps_since", (json_int_t)t->steps_since)
+                                         "steps_since", (json_int_t)t->steps_since, "unmeasured", (int)t->unmeasured)
                              : NULL;
     if (!notes && pl_status_of(err, PALI_OK) == PALI_OK)
         pl_fail_memory(err, "notes of a checkpoint", 0);
@@ -200,7 +200,18 @@ pali_status pl_trainer_find(pl_trainer *t, pali_error *err)
     if (!r->force)
         return pl_fail(err, PALI_USAGE, "%s: found a run, expected an empty folder (resume=never); force=true replaces it", r->out);
     pl_found_snapshot_close(&t->found);
-    return t->options.dry_run ? PALI_OK : pl_run_folder_clear(&t->folder, err);
+    t->replaces = true; /* not before this run is known to begin */
+    return PALI_OK;
+}
+
+pali_status pl_trainer_take_folder(pl_trainer *t, pali_error *err)
+{
+    pali_status status = t->replaces ? pl_run_folder_clear(&t->folder, err) : PALI_OK;
+    char *path = status == PALI_OK ? pl_format(err, "%s/recipe.yaml", t->recipe->out) : NULL;
+    if (status == PALI_OK)
+        status = path ? pl_file_write(path, t->recipe_text, strlen(t->recipe_text), err) : PALI_MEMORY;
+    free(path);
+    return status;
 }
 
 static double number_of(const pl_trainer *t, const char *name)
@@ -236,7 +247,11 @@ pali_status pl_trainer_restore(pl_trainer *t, pali_error *err)
     t->last.held_out = number_of(t, "held_out");
     t->loss_since = number_of(t, "loss_since"); /* so that the next line of the log is what it would have been */
     t->steps_since = (uint64_t)json_integer_value(json_object_get(t->found.notes, "steps_since"));
+    t->unmeasured = json_is_true(json_object_get(t->found.notes, "unmeasured"));
     t->resumed = true;
+    status = pl_snapshot_relink(&t->folder, t->found.step, t->best_step >= (double)t->found.step, err);
+    if (status != PALI_OK)
+        return status;
     pl_trainer_tell(t, PL_TRAIN_NOTE, "goes on from %s", t->found.path);
     return PALI_OK;
 }

@@ -41,10 +41,12 @@ pali_status pl_trainer_evaluate(pl_trainer *t, double *loss, pali_error *err)
     if (!t->held_out)
         return pl_fail(err, PALI_USAGE, "validation: found no held-out rows, expected a JSONL file");
     const size_t rows = pl_dataset_epoch(t->held_out), most = t->recipe->eval_examples ? pl_min(rows, t->recipe->eval_examples) : rows;
-    const pl_loader_options options = {.end = most, .workers = pl_min(4, pl_pool_threads(t->pool)), .stop_on_bad = false, .cache = t->cache};
+    const pl_loader_options options = {.end = most, .workers = pl_min(4, pl_pool_threads(t->pool)), .stop_on_bad = false, .cache = t->cache,
+                                       .on_bad = t->told_held_out ? NULL : pl_trainer_tell_bad_row, .on_bad_context = t};
     pl_loader *loader = pl_loader_new(t->held_out, &options, err);
     if (!loader)
         return PALI_MEMORY;
+    t->told_held_out = true;
     const uint64_t rows_since = t->rows_since;
     const double began = pl_now();
     const pali_status status = measure(t, loader, loss, err);

@@ -53,6 +53,7 @@ static pali_status evaluate(pl_trainer *t, bool *best, pali_error *err)
 {
     double loss = NAN;
     const pali_status status = pl_trainer_evaluate(t, &loss, err);
+    t->unmeasured = status == PALI_CANCELLED;
     if (status != PALI_OK)
         return status;
     t->last.held_out = loss;
@@ -99,20 +100,27 @@ static pali_status stop_run(pl_trainer *t, pali_error *err)
     return pl_fail(err, PALI_CANCELLED, "interrupted after step %llu; the same command goes on from there", (unsigned long long)t->last.step);
 }
 
+static pali_status make_step(pl_trainer *t, pali_error *err)
+{
+    const pali_status status = pl_trainer_step(t, NULL, err);
+    if (status != PALI_OK)
+        return status;
+    const double made = (double)(t->last.step - t->begun_at);
+    t->loss_since += t->last.loss;
+    t->steps_since++;
+    t->last.seconds_left = (pl_now() - t->began) / made * (double)(t->plan.steps - t->last.step);
+    tell_as(t, PL_TRAIN_STEP);
+    return PALI_OK;
+}
+
 pali_status pl_trainer_run(pl_trainer *t, pali_error *err)
 {
-    if (t->last.step >= t->plan.steps)
+    if (t->last.step >= t->plan.steps && !t->unmeasured)
         pl_trainer_tell(t, PL_TRAIN_NOTE, "all %llu steps were made before; there is nothing to do", (unsigned long long)t->plan.steps);
-    while (t->last.step < t->plan.steps) {
-        pali_status status = pl_trainer_step(t, NULL, err);
-        if (status == PALI_OK) {
-            const double made = (double)(t->last.step - t->begun_at);
-            t->loss_since += t->last.loss;
-            t->steps_since++;
-            t->last.seconds_left = (pl_now() - t->began) / made * (double)(t->plan.steps - t->last.step);
-            tell_as(t, PL_TRAIN_STEP);
+    while (t->unmeasured || t->last.step < t->plan.steps) {
+        pali_status status = t->unmeasured ? PALI_OK : make_step(t, err);
+        if (status == PALI_OK)
             status = look_after(t, err);
-        }
         if (status == PALI_CANCELLED)
             return stop_run(t, err);
         if (status != PALI_OK)

@@ -227,6 +227,12 @@ static pali_status make_link(const pl_run_folder *folder, const char *name, uint
     return status;
 }
 
+pali_status pl_snapshot_relink(pl_run_folder *folder, uint64_t step, bool best, pali_error *err)
+{
+    const pali_status status = make_link(folder, "last", step, err);
+    return status == PALI_OK && best ? make_link(folder, "best", step, err) : status;
+}
+
 /* Removes one snapshot, under another name first. */
 static bool remove_snapshot(const char *out, uint64_t step)
 {
@@ -272,9 +278,7 @@ pali_status pl_snapshot_save(pl_run_folder *folder, const pl_snapshot *snapshot,
             pl_folder_remove(made);
     }
     if (status == PALI_OK)
-        status = make_link(folder, "last", snapshot->step, why);
-    if (status == PALI_OK && snapshot->best)
-        status = make_link(folder, "best", snapshot->step, why);
+        status = pl_snapshot_relink(folder, snapshot->step, snapshot->best, why);
     const size_t removed = status == PALI_OK ? remove_others(folder, snapshot) : 0;
     if (status == PALI_OK && report) {
         pl_folder_each(path, add_size, &sum, NULL);

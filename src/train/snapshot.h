@@ -62,6 +62,12 @@ typedef struct pl_snapshot_report {
  */
 pali_status pl_snapshot_save(pl_run_folder *folder, const pl_snapshot *snapshot, pl_snapshot_report *report, pali_error *err);
 
+/*
+ * Lets last lead to the snapshot of this step, and best where `best`: what a run
+ * left that was killed between a snapshot and its links is put right so.
+ */
+pali_status pl_snapshot_relink(pl_run_folder *folder, uint64_t step, bool best, pali_error *err);
+
 /* A snapshot that has been found and found whole. */
 typedef struct pl_found_snapshot {
     char *path;        /* OUT/checkpoint-<step>, owned; NULL: there is none */

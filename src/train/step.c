@@ -49,8 +49,8 @@ pali_status pl_trainer_encode_missing(pl_trainer *t, pl_example **examples, size
 
 /* ---- A micro-batch ---------------------------------------------------- */
 
-/* "file:line" of the examples whose losses are no numbers. */
-static pali_status fail_loss(const pl_trainer *t, pali_error *err)
+/* "file:line" of the examples, which are rows of `from`, whose losses are no numbers. */
+static pali_status fail_loss(const pl_trainer *t, const pl_dataset *from, pali_error *err)
 {
     const pl_microbatch *b = &t->microbatch;
     pl_buffer rows = {0};
@@ -62,7 +62,7 @@ static pali_status fail_loss(const pl_trainer *t, pali_error *err)
             finite &= isfinite(b->losses[target++]) != 0;
         const pl_example *e = b->examples[i];
         if (!finite)
-            status = pl_buffer_printf(&rows, err, "%s%s:%zu", rows.length ? ", " : "", pl_dataset_path(t->data, e->place.source), e->line);
+            status = pl_buffer_printf(&rows, err, "%s%s:%zu", rows.length ? ", " : "", pl_dataset_path(from, e->place.source), e->line);
     }
     if (status == PALI_OK)
         status = pl_fail(err, PALI_FAILED, "step %llu: the loss is not a number; expected a finite one; rows: %s", (unsigned long long)t->last.step, rows.data ? rows.data : "");
@@ -89,9 +89,6 @@ static pali_status make_room(pl_trainer *t, bool learn, pali_error *err)
 /* Forward, and backward if `learn`. The losses are in the micro-batch then. */
 static pali_status run_microbatch(pl_trainer *t, bool learn, pali_error *err)
 {
-    const pali_status status = make_room(t, learn, err);
-    if (status != PALI_OK)
-        return status;
     pl_context ctx = pl_trainer_context(t, learn ? &t->tape : NULL);
     pl_objective_forward(&ctx, &t->objective, &t->microbatch);
     const bool finite = !ctx.failed && isfinite(pl_microbatch_loss(&t->microbatch));
@@ -101,7 +98,7 @@ static pali_status run_microbatch(pl_trainer *t, bool learn, pali_error *err)
     pl_arena_release(&t->arena, 0);
     if (ctx.failed)
         return pl_fail_memory(err, "a micro-batch", t->arena.size);
-    return finite ? PALI_OK : fail_loss(t, err);
+    return finite ? PALI_OK : fail_loss(t, learn ? t->data : t->held_out, err);
 }
 
 static bool stopped(const pl_trainer *t)
@@ -123,9 +120,11 @@ pali_status pl_trainer_losses(pl_trainer *t, pl_example **examples, size_t count
         const size_t some = pl_min(t->plan.micro_batch, count - first);
         if (stopped(t))
             return pl_fail(err, PALI_CANCELLED, "interrupted");
-        pali_status status = pl_trainer_encode_missing(t, examples + first, some, err);
+        pali_status status = pl_microbatch_lay(&t->microbatch, &t->layout, (const pl_example *const *)examples + first, some, err);
         if (status == PALI_OK)
-            status = pl_microbatch_lay(&t->microbatch, &t->layout, (const pl_example *const *)examples + first, some, err);
+            status = make_room(t, learn, err);
+        if (status == PALI_OK)
+            status = pl_trainer_encode_missing(t, examples + first, some, err);
         t->tape.dropout_key = dropout_key(t, first);
         if (status == PALI_OK)
             status = run_microbatch(t, learn, err);
@@ -140,10 +139,15 @@ pali_status pl_trainer_losses(pl_trainer *t, pl_example **examples, size_t count
 
 /* ---- A step ----------------------------------------------------------- */
 
+/* The next examples; again those of a step that failed or was given up. */
 static pali_status load_batch(pl_trainer *t, size_t *count, pali_error *err)
 {
-    for (*count = 0; *count < t->plan.batch; ++*count) {
-        const pali_status status = pl_loader_next(t->loader, &t->examples[*count], err);
+    *count = 0;
+    pali_status status = t->loader && pl_loader_position(t->loader) == t->seen ? PALI_OK : pl_trainer_load_from(t, t->seen, err);
+    if (status != PALI_OK)
+        return status;
+    for (; *count < t->plan.batch; ++*count) {
+        status = pl_loader_next(t->loader, &t->examples[*count], err);
         if (status != PALI_OK || !t->examples[*count])
             return status;
     }

@@ -73,6 +73,8 @@ static char *make_model(pl_trainer *t, pali_error *err)
         pl_fail(err, PALI_FAILED, "%s: %s", path, strerror(errno));
     else if (path && pl_initialise(path, &options, err) == PALI_OK)
         return path;
+    if (path && t->options.dry_run)
+        pl_folder_remove(path);
     free(path);
     return NULL;
 }
@@ -269,9 +271,15 @@ static pali_status survey_data(pl_trainer *t, pali_error *err)
     p->steps = r->steps ? r->steps : pl_schedule_steps(r->epochs, p->examples, r->batch);
     p->most_pictures = p->survey.pictures_most;
     p->most_ids = p->survey.complete ? pl_max(2, p->survey.ids_most) : r->text_length + 1;
-    const size_t side = t->model->config.vision.image_size;
-    p->examples_ahead = (uint64_t)pl_min(EXAMPLES_AHEAD + r->batch, p->survey.rows) * p->most_pictures * side * side * 3 * sizeof(float);
     return PALI_OK;
+}
+
+/* Pictures of examples that wait, as pixels or as image tokens; those of the step at hand may have both. */
+static uint64_t pictures_ahead(const pl_trainer *t)
+{
+    const pl_siglip_config *v = &t->model->config.vision;
+    const uint64_t pixels = 3 * v->image_size * v->image_size, tokens = t->objective.features ? pl_image_tokens(t->model) * v->width : 0;
+    return t->plan.most_pictures * (EXAMPLES_AHEAD * pl_max(pixels, tokens) + t->plan.batch * (pixels + tokens)) * sizeof(float);
 }
 
 /* Are image tokens kept on disk? */
@@ -288,10 +296,11 @@ static pali_status make_plan(pl_trainer *t, pali_error *err)
         return status;
     const pl_optimiser_options optimiser = optimiser_options(t->recipe, kind);
     t->plan.memory = pl_parameters_forecast(t->parameters, &optimiser);
+    t->plan.examples_ahead = pictures_ahead(t);
     if (caches(t))
         t->plan.cache = t->plan.survey.pictures * pl_image_tokens(t->model) * t->model->config.vision.width * (is(t->recipe->cache_type, "bf16") ? 2 : 4);
     pl_plan_options options = pl_trainer_plan_options(t);
-    if (t->found.path) /* how gradients are summed is part of what is resumed */
+    if (t->found.path && !(t->recipe->force && t->recipe->micro_batch)) /* how gradients are summed is part of what is resumed */
         options.micro_batch = (size_t)json_integer_value(json_object_get(t->found.notes, "micro_batch"));
     return pl_train_plan_make(&t->plan, &options, err);
 }
@@ -317,16 +326,18 @@ static pali_status open_cache(pl_trainer *t, pali_error *err)
     return t->cache ? PALI_OK : pl_status_of(err, PALI_FAILED);
 }
 
-static void tell_bad_row(void *context, pl_place place, const pali_error *why)
+void pl_trainer_tell_bad_row(void *context, pl_place place, const pali_error *why)
 {
     (void)place;
     pl_trainer_tell(context, PL_TRAIN_WARNING, "row passed over: %s", why->message);
 }
 
-static pali_status start_loader(pl_trainer *t, uint64_t position, pali_error *err)
+pali_status pl_trainer_load_from(pl_trainer *t, uint64_t position, pali_error *err)
 {
+    pl_loader_free(t->loader);
+    t->waited_before = 0; /* by this loader */
     const pl_loader_options options = {.first = position, .workers = t->recipe->workers ? t->recipe->workers : pl_min(4, pl_pool_threads(t->pool)), .ahead = EXAMPLES_AHEAD,
-                                       .stop_on_bad = is(t->recipe->on_bad_row, "stop"), .cache = t->cache, .on_bad = tell_bad_row, .on_bad_context = t};
+                                       .stop_on_bad = is(t->recipe->on_bad_row, "stop"), .cache = t->cache, .on_bad = pl_trainer_tell_bad_row, .on_bad_context = t};
     t->loader = pl_loader_new(t->data, &options, err);
     return t->loader ? PALI_OK : pl_status_of(err, PALI_MEMORY);
 }
@@ -365,7 +376,9 @@ static pali_status start(pl_trainer *t, pali_error *err)
     if (status == PALI_OK && t->recipe->leak_test && traits_of(t)->predicts)
         status = pl_trainer_check_leaks(t, err);
     if (status == PALI_OK)
-        status = start_loader(t, t->seen, err);
+        status = pl_trainer_take_folder(t, err);
+    if (status == PALI_OK)
+        status = pl_trainer_load_from(t, t->seen, err);
     if (status == PALI_OK)
         status = pl_log_open(&t->log, t->recipe->out, pl_train_columns, PL_TRAIN_COLUMNS, t->resumed, t->begun_at, err);
     return status;

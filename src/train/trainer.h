@@ -47,7 +47,7 @@ typedef struct pl_trainer_options {
 
 typedef struct pl_trainer pl_trainer;
 
-/* The recipe is copied as text. PALI_USAGE, PALI_MODEL, PALI_INPUT, PALI_MEMORY, PALI_FAILED as the message says. Free with pl_trainer_free. */
+/* The recipe is borrowed until pl_trainer_free. PALI_USAGE, PALI_MODEL, PALI_INPUT, PALI_MEMORY, PALI_FAILED as the message says. Free with pl_trainer_free. */
 pl_trainer *pl_trainer_open(const pl_recipe *recipe, const pl_trainer_options *options, pali_error *err);
 void pl_trainer_free(pl_trainer *trainer);
 
@@ -62,7 +62,7 @@ pl_show_options pl_trainer_show(const pl_trainer *trainer);
 /* Steps made so far, those before a resume too. */
 uint64_t pl_trainer_steps(const pl_trainer *trainer);
 
-/* One step. *loss (may be NULL) is its loss. PALI_FAILED for a loss or gradient that is no number: nothing has been moved. */
+/* One step. *loss (may be NULL) is its loss. PALI_FAILED for a loss or gradient that is no number: nothing has been moved, and the next call takes the same rows. */
 pali_status pl_trainer_step(pl_trainer *trainer, double *loss, pali_error *err);
 
 /* Mean loss of the held-out examples; PALI_USAGE when there are none. */

@@ -64,6 +64,9 @@ struct pl_trainer {
     pl_log log;
     pl_found_snapshot found;     /* what this run goes on from, while it is opened */
     bool resumed;
+    bool replaces;               /* the run that is in the folder goes when this one begins */
+    bool unmeasured;             /* the held-out loss of the last step was given up: it is still to be looked after */
+    bool told_held_out;          /* of held-out rows that are passed over */
     uint64_t seen;               /* place in the data of the next example */
     uint64_t saved_at;           /* step of the last checkpoint */
     double loss_since;           /* sum of the losses of the steps since the last line of the log */
@@ -86,7 +89,13 @@ pl_plan_options pl_trainer_plan_options(const pl_trainer *t);
 
 __attribute__((format(printf, 3, 4))) void pl_trainer_tell(const pl_trainer *t, pl_train_event_kind kind, const char *format, ...);
 
-/* step.c: losses of examples, in micro-batches; gradients too if `learn`. *sum of weighted losses, *weight to divide by. */
+/* Begins to read examples ahead, from a place in the data on. */
+pali_status pl_trainer_load_from(pl_trainer *t, uint64_t position, pali_error *err);
+
+/* Tells of a row that is passed over; `context` is the trainer. */
+void pl_trainer_tell_bad_row(void *context, pl_place place, const pali_error *why);
+
+/* step.c: losses of examples, in micro-batches; gradients too if `learn` (of rows that are learned from, else of held-out ones). *sum of weighted losses, *weight to divide by. */
 pali_status pl_trainer_losses(pl_trainer *t, pl_example **examples, size_t count, bool learn, double *sum, double *weight, pali_error *err);
 
 /* step.c: encodes the pictures whose rows the examples do not bring, where the encoder is frozen. */
@@ -100,6 +109,9 @@ void pl_trainer_free_samples(pl_trainer *t);
 pali_status pl_trainer_find(pl_trainer *t, pali_error *err);
 pali_status pl_trainer_restore(pl_trainer *t, pali_error *err);
 pali_status pl_trainer_keep(pl_trainer *t, bool best, pali_error *err);
+
+/* keep.c: the folder becomes this run's: a run that is to be replaced goes, and the recipe is written to it. */
+pali_status pl_trainer_take_folder(pl_trainer *t, pali_error *err);
 
 /* leak.c: PALI_FAILED when a token of an answer changes anything before it. */
 pali_status pl_trainer_check_leaks(pl_trainer *t, pali_error *err);

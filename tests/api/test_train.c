@@ -192,6 +192,85 @@ static void test_same_bits(void **state)
     assert_same_adapters("whole", "hand");
 }
 
+static bool stop_once(void *context)
+{
+    bool *const stopped = context;
+    const bool now = !*stopped;
+    *stopped = true;
+    return now;
+}
+
+/* A step that was given up is made again with the same rows. */
+static void test_step_again(void **state)
+{
+    (void)state;
+    pali_error err = {0};
+    bool stopped = false;
+    const pali_train_options options = {.size = sizeof options, .stop = stop_once, .stop_context = &stopped};
+    pali_trainer *const t = open_good("again", ADAPTER "|steps=6|dropout=0.1", &options);
+    assert_int_equal(pali_trainer_step(t, NULL, &err), PALI_CANCELLED);
+    for (size_t i = 0; i < 6; i++)
+        assert_int_equal(pali_trainer_step(t, NULL, &err), PALI_OK);
+    assert_int_equal(pali_trainer_save(t, &err), PALI_OK);
+    pali_trainer_free(t);
+    assert_same_adapters("whole", "again");
+}
+
+/* Held-out losses as they are told. */
+typedef struct measured {
+    uint64_t stop_at, last;
+    size_t count;
+    uint64_t steps[8];
+    double losses[8];
+} measured;
+
+static void listen_measured(void *context, const pali_train_event *event)
+{
+    measured *const m = context;
+    m->last = event->step;
+    if (event->kind != PALI_TRAIN_EVALUATED)
+        return;
+    assert_in_range(m->count, 0, 7);
+    m->steps[m->count] = event->step;
+    m->losses[m->count++] = event->held_out;
+}
+
+/* First asked after the last step while that is looked after. */
+static bool stop_measuring(void *context)
+{
+    const measured *const m = context;
+    return m->stop_at && m->last >= m->stop_at;
+}
+
+/* Stopped while the last held-out loss is measured: the run that goes on measures it, though no step is left. */
+static void test_stopped_measuring(void **state)
+{
+    (void)state;
+    char text[256];
+    pali_error err = {0};
+    measured whole = {0}, parts = {.stop_at = 6};
+    snprintf(text, sizeof text, ADAPTER "|steps=6|eval_every=2|validation=%s", rows_path);
+    pali_train_options options = {.size = sizeof options, .listen = listen_measured, .listen_context = &whole};
+    pali_trainer *t = open_good("measured", text, &options);
+    assert_int_equal(pali_trainer_run(t, &err), PALI_OK);
+    pali_trainer_free(t);
+    assert_int_equal(whole.count, 3);
+
+    options = (pali_train_options){.listen = listen_measured, .listen_context = &parts, .stop = stop_measuring, .stop_context = &parts};
+    t = open_good("stopped", text, &options);
+    assert_int_equal(pali_trainer_run(t, &err), PALI_CANCELLED);
+    pali_trainer_free(t);
+    assert_int_equal(parts.count, 2);
+    parts.stop_at = 0;
+    t = open_good("stopped", text, &options);
+    assert_int_equal(pali_trainer_run(t, &err), PALI_OK);
+    pali_trainer_free(t);
+    assert_int_equal(parts.count, 3);
+    assert_memory_equal(whole.steps, parts.steps, sizeof whole.steps);
+    assert_memory_equal(whole.losses, parts.losses, sizeof whole.losses);
+    assert_same_adapters("measured", "stopped");
+}
+
 /* Another recipe in the same folder is refused, and the difference told. */
 static void test_other_recipe(void **state)
 {
@@ -319,6 +398,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_plan),   cmocka_unit_test(test_same_bits), cmocka_unit_test(test_other_recipe),
         cmocka_unit_test(test_taught), cmocka_unit_test(test_rows),      cmocka_unit_test(test_misuse),
+        cmocka_unit_test(test_step_again), cmocka_unit_test(test_stopped_measuring),
     };
     return cmocka_run_group_tests(tests, make_work, remove_work);
 }

@@ -43,6 +43,22 @@ grep -q 'not a number\|not finite' "$work/err" || failed 'it does not say why'
 run inspect "$work/nan/last"
 worked
 
+# So is a held-out one, of its own file.
+cp "$work/rows.jsonl" "$work/held.jsonl"
+teach held data="$work/rows.jsonl" validation="$work/held.jsonl" steps=20 eval_every=1 lr=1000 optimizer=sgd clip=0 warmup=0 schedule=constant
+refused 1 'held.jsonl:1, '
+
+# Held-out rows that cannot be used are told of, once.
+{ pair none.png y; cat "$work/rows.jsonl"; } >"$work/held.jsonl"
+teach passed data="$work/rows.jsonl" validation="$work/held.jsonl" steps=4 eval_every=1
+worked
+[ "$(grep -c 'held.jsonl:1: ' "$work/err")" = 1 ] || failed 'a held-out row is told of more than once, or not'
+
+# Pictures are encoded though no row that is learned from has one.
+printf '{"prefix": "x", "suffix": "y"}\n' >"$work/text.jsonl"
+run train model="$model" out="$work/text" samples=0 batch=1 data="$work/text.jsonl" validation="$work/rows.jsonl" pictures=optional freeze=vision steps=1 --quiet
+worked
+
 # Rows that are fewer, or others, than when the run was begun.
 teach changed data="$work/rows.jsonl" steps=4
 worked
@@ -66,6 +82,28 @@ teach empty data="$work/rows.jsonl" steps=4 resume=must
 refused 4 'found no checkpoint'
 teach small data="$work/rows.jsonl" steps=4 max_memory=1MB
 refused 5 'max_memory'
+
+# A run that is to be replaced stays until the new one begins.
+run train model="$work/none" out="$work/changed" data="$work/rows.jsonl" resume=never force=true --quiet
+refused 3 'none'
+run inspect "$work/changed/last"
+worked
+grep -q '^steps: 4$' "$work/changed/recipe.yaml" || failed 'the recipe is not with the run'
+teach changed data="$work/rows.jsonl" steps=2 micro_batch=2 resume=never force=true
+worked
+[ ! -e "$work/changed/checkpoint-4" ] || failed 'a run that was replaced is still there'
+# What computes together is the old run's, unless it is said otherwise.
+run train model="$data/tiny/pg1" out="$work/changed" data="$work/rows.jsonl" batch=4 steps=4 force=true --dry-run
+expect_out 'steps     4 of 4 examples, 2 at a time'
+run train model="$data/tiny/pg1" out="$work/changed" data="$work/rows.jsonl" batch=4 steps=4 micro_batch=1 force=true --dry-run
+expect_out 'steps     4 of 4 examples, 1 at a time'
+
+# Links of a run that was killed between a checkpoint and them.
+ln -sfn checkpoint-0 "$work/changed/last"
+teach changed data="$work/rows.jsonl" steps=2 micro_batch=2
+worked
+run inspect "$work/changed/last"
+worked
 
 # A checkpoint that was damaged is passed over for the one before it.
 teach damaged data="$work/rows.jsonl" steps=4 save_every=2
