@@ -61,7 +61,7 @@ static void released_name(const char *canonical, char name[128])
 static void plan_tensors(struct plan *plan)
 {
     for (const pl_weight *w = pl_weights; w < pl_weights + pl_weight_count; w++) {
-        if (w->gemma2_only && !plan->config.gemma2)
+        if (!pl_weight_present(&plan->config, w))
             continue;
         for (size_t layer = 0; layer < pl_part_layers(&plan->config, w->part); layer++) {
             struct tensor *const t = &plan->tensors[plan->count++];

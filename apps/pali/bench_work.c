@@ -12,7 +12,7 @@ static double part_bytes(const pl_paligemma *model, pl_part part)
 {
     double total = 0;
     for (const pl_weight *w = pl_weights; w < pl_weights + pl_weight_count; w++) {
-        if (w->part != part || w->target == PL_TARGET_TENSOR || (w->gemma2_only && !model->config.gemma2))
+        if (w->part != part || w->target == PL_TARGET_TENSOR || !pl_weight_present(&model->config, w))
             continue;
         for (size_t layer = 0; layer < pl_part_layers(&model->config, part); layer++) {
             size_t bytes = pl_dim_size(&model->config, w->rows) * sizeof(float);

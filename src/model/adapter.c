@@ -112,7 +112,7 @@ static const pl_weight *weight_named(const pl_config *config, const char *canoni
 {
     char name[160];
     for (size_t w = 0; w < pl_weight_count; w++) {
-        if (pl_weights[w].gemma2_only && !config->gemma2)
+        if (!pl_weight_present(config, &pl_weights[w]))
             continue;
         for (*layer = 0; *layer < pl_part_layers(config, pl_weights[w].part); ++*layer)
             if (strcmp(pl_weight_name(&pl_weights[w], config, *layer, name), canonical) == 0)

@@ -67,6 +67,17 @@ static pali_status read_family(pl_config *config, const pl_json *json, pali_erro
     return PALI_OK;
 }
 
+/* A field of our own: what the paper compares the affine map with (arXiv 2407.07726, 5.5). */
+static pali_status read_connector(pl_siglip_config *vision, const pl_json *json, pali_error *err)
+{
+    const char *name = "linear";
+    const pali_status status = pl_json_get_string(json, "connector", &name, err);
+    vision->mlp_connector = strcmp(name, "mlp") == 0;
+    if (status == PALI_OK && !vision->mlp_connector && strcmp(name, "linear") != 0)
+        return pl_json_refuse(json, "connector", "\"linear\" or \"mlp\"", err);
+    return status;
+}
+
 static pali_status read_vision(pl_siglip_config *vision, const pl_json *json, pali_error *err)
 {
     *vision = (pl_siglip_config){.image_size = 224, .patch = 14, .width = 1152, .layers = 27, .heads = 16, .mlp = 4304, .eps = 1e-6f};
@@ -85,7 +96,7 @@ static pali_status read_vision(pl_siglip_config *vision, const pl_json *json, pa
         status = get_float(json, "vision_config.layer_norm_eps", &vision->eps, err);
     if (status == PALI_OK)
         status = check_activation(json, "vision_config.hidden_act", err);
-    return status;
+    return status == PALI_OK ? read_connector(vision, json, err) : status;
 }
 
 static pali_status read_text_sizes(pl_gemma_config *text, const pl_json *json, pali_error *err)

@@ -56,7 +56,7 @@ static void survey(const pl_checkpoint *checkpoint, part_sum sums[PL_PART_COUNT]
 {
     for (size_t w = 0; w < pl_weight_count; w++) {
         const pl_weight *weight = &pl_weights[w];
-        if (weight->gemma2_only && !checkpoint->config.gemma2)
+        if (!pl_weight_present(&checkpoint->config, weight))
             continue;
         for (size_t layer = 0; layer < pl_part_layers(&checkpoint->config, weight->part); layer++) {
             char name[160];

@@ -115,7 +115,7 @@ static pali_status place_weights(pl_paligemma *model, const pl_load_options *opt
         model->total_bytes += model->checkpoint->entries[i].tensor->size;
     for (size_t w = 0; w < pl_weight_count; w++) {
         const pl_weight *weight = &pl_weights[w];
-        if (weight->gemma2_only && !model->config.gemma2)
+        if (!pl_weight_present(&model->config, weight))
             continue;
         for (size_t layer = 0; layer < pl_part_layers(&model->config, weight->part); layer++) {
             pl_source source;

@@ -162,16 +162,11 @@ static size_t scale_bytes(pl_dtype type, size_t rows)
     return type == PL_Q8_TILES ? rows * sizeof(float) : 0;
 }
 
-static bool has_weight(const pl_config *config, const pl_weight *weight)
-{
-    return config->gemma2 || !weight->gemma2_only;
-}
-
 size_t pl_random_bytes(const pl_config *config, pl_dtype type)
 {
     size_t total = 0, bytes;
     for (const pl_weight *w = pl_weights; w < pl_weights + pl_weight_count; w++) {
-        if (!has_weight(config, w))
+        if (!pl_weight_present(config, w))
             continue;
         const pl_dtype own = pl_random_type(w, config, type, &bytes);
         bytes = pl_round_up(bytes, ALIGNMENT) + pl_round_up(scale_bytes(own, pl_dim_size(config, w->rows)), ALIGNMENT);
@@ -246,7 +241,7 @@ static pali_status fill(pl_paligemma *model, pl_dtype type, pl_pool *pool, pali_
 #endif
     pali_status status = PALI_OK;
     for (const pl_weight *w = pl_weights; status == PALI_OK && w < pl_weights + pl_weight_count; w++)
-        if (has_weight(config, w))
+        if (pl_weight_present(config, w))
             status = fill_weight(model, w, type, pool, &at, err);
     model->gemma.head = (pl_linear){.weight = model->gemma.embedding};
     return status;

@@ -61,7 +61,7 @@ static pali_status list_modules(pl_adapter_saving *a, pali_error *err)
     pali_status status = PALI_OK;
     for (size_t w = 0; w < pl_weight_count; w++) {
         const pl_weight *weight = &pl_weights[w];
-        if (weight->target != PL_TARGET_LINEAR || (weight->gemma2_only && !model->config.gemma2))
+        if (weight->target != PL_TARGET_LINEAR || !pl_weight_present(&model->config, weight))
             continue;
         for (size_t layer = 0; status == PALI_OK && layer < pl_part_layers(&model->config, weight->part); layer++)
             status = add_module(a, weight, layer, pl_weight_target(model, weight, layer), err);
@@ -179,7 +179,7 @@ static pali_status add_whole_module(pl_adapter_saving *a, const pl_whole_module 
     pali_status status = add_whole(a, whole->weight, whole->layer, err);
     for (size_t w = 0; status == PALI_OK && w < pl_weight_count; w++) {
         const pl_weight *weight = &pl_weights[w];
-        if (weight->part == whole->weight->part && !(weight->gemma2_only && !a->model->config.gemma2) && strcmp(pl_adapter_module_path(a, weight, whole->layer, PL_PATH_END, other), path) == 0)
+        if (weight->part == whole->weight->part && pl_weight_present(&a->model->config, weight) && strcmp(pl_adapter_module_path(a, weight, whole->layer, PL_PATH_END, other), path) == 0)
             status = add_whole(a, weight, whole->layer, err);
     }
     /* peft would leave a tied output matrix as it was */

@@ -123,6 +123,8 @@ static json_t *new_config(const pl_config *config, const pl_tokenizer *tokenizer
     set_size(top, "hidden_size", config->text.width);
     set_size(top, "projection_dim", config->text.width);
     json_object_set_new(top, "ignore_index", json_integer(-100));
+    if (config->vision.mlp_connector)
+        set_text(top, "connector", "mlp");
     set_id(top, "image_token_index", image);
     set_id(top, "bos_token_id", ids->bos);
     set_id(top, "eos_token_id", ids->eos);

@@ -147,6 +147,8 @@ pali_status pl_save_gguf(pl_saving *saving, const char *path, pali_error *err)
 {
     pl_gguf_writer w = {0};
     pl_output out = {0};
+    if (saving->model->config.vision.mlp_connector)
+        return pl_fail(err, PALI_USAGE, "%s: found a projector of two maps (connector mlp), expected one: a GGUF holds no other", saving->model->checkpoint->path);
     put_config(&w, saving, err);
     pali_status status = put_tokenizer(&w, saving->model, err);
     for (size_t i = 0; i < saving->count; i++)

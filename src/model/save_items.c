@@ -149,7 +149,7 @@ static pali_status list_items(pl_saving *saving, pali_error *err)
     for (size_t w = 0; status == PALI_OK && w < pl_weight_count; w++) {
         const pl_weight *weight = &pl_weights[w];
         for (size_t layer = 0; status == PALI_OK && layer < pl_part_layers(&model->config, weight->part); layer++) {
-            if (weight->gemma2_only && !model->config.gemma2)
+            if (!pl_weight_present(&model->config, weight))
                 continue;
             status = pl_checkpoint_source(model->checkpoint, weight, layer, &source, err);
             if (status == PALI_OK)

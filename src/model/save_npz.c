@@ -148,6 +148,8 @@ pali_status pl_save_npz(pl_saving *saving, const char *path, pali_error *err)
 {
     pl_npz_writer w = {0};
     stack s;
+    if (saving->model->config.vision.mlp_connector)
+        return pl_fail(err, PALI_USAGE, "%s: found a projector of two maps (connector mlp), expected one: an npz holds no other", saving->model->checkpoint->path);
     if (saving->own_head)
         return pl_fail(err, PALI_USAGE, "%s: found an output matrix of its own, expected one tied to the embedding: an npz holds no other", saving->model->checkpoint->path);
     for (size_t i = 0; i < saving->count; i++)

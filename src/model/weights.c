@@ -71,9 +71,16 @@ size_t pl_part_layers(const pl_config *config, pl_part part)
 #define T_LINEAR(field, out, in, hf, key, how, which, gguf_name)                                                          \
     {.part = PL_PART_TEXT_LAYER, .rows = PL_DIM_##out, .columns = PL_DIM_##in, .offset = offsetof(pl_gemma_layer, field), \
      .target = PL_TARGET_LINEAR, .name = hf ".weight", .npz = "llm/layers/" key, .form = PL_NPZ_##how, .pair = which, .gguf = "blk.%zu." gguf_name ".weight"}
-#define T_NORM(field, hf, hf1, key, gguf_name, only2)                                                                                 \
+#define T_NORM(field, hf, hf1, key, gguf_name, who)                                                                                 \
     {.part = PL_PART_TEXT_LAYER, .rows = PL_DIM_TEXT_WIDTH, .offset = offsetof(pl_gemma_layer, field), .target = PL_TARGET_VECTOR,      \
-     .name = hf ".weight", .name1 = hf1, .npz = "llm/layers/" key "/scale", .pair = -1, .gguf = "blk.%zu." gguf_name ".weight", .gemma2_only = only2}
+     .name = hf ".weight", .name1 = hf1, .npz = "llm/layers/" key "/scale", .pair = -1, .gguf = "blk.%zu." gguf_name ".weight", .presence = who}
+
+/* The connector of an ablation, named as in LLaVA; npz and GGUF files have none. */
+#define MLP_CONNECTOR(field, in, hf)                                                                                                     \
+    {.part = PL_PART_PROJECTOR, .rows = PL_DIM_TEXT_WIDTH, .columns = PL_DIM_##in, .offset = offsetof(pl_siglip, field),                \
+     .target = PL_TARGET_LINEAR, .name = hf ".weight", .npz = "img/" hf "/kernel", .form = PL_NPZ_TRANSPOSE, .pair = -1, .gguf = hf ".weight", .presence = PL_IN_MLP_CONNECTOR}, \
+    {.part = PL_PART_PROJECTOR, .rows = PL_DIM_TEXT_WIDTH, .offset = offsetof(pl_siglip, field), .target = PL_TARGET_BIAS,              \
+     .name = hf ".bias", .npz = "img/" hf "/bias", .pair = -1, .gguf = hf ".bias", .presence = PL_IN_MLP_CONNECTOR}
 
 const pl_weight pl_weights[] = {
     {.part = PL_PART_VISION, .rows = PL_DIM_VISION_WIDTH, .columns = PL_DIM_PATCH, .offset = offsetof(pl_siglip, patch), .target = PL_TARGET_LINEAR,
@@ -92,27 +99,44 @@ const pl_weight pl_weights[] = {
     V_LINEAR(fc2, VISION_WIDTH, VISION_MLP, "mlp.fc2", BLOCK "MlpBlock_0/Dense_1", "v.blk.%zu.ffn_down"),
     V_NORM(PL_PART_VISION, pl_siglip, norm, "post_layernorm", "img/Transformer/encoder_norm", "v.post_ln"),
     {.part = PL_PART_PROJECTOR, .rows = PL_DIM_TEXT_WIDTH, .columns = PL_DIM_VISION_WIDTH, .offset = offsetof(pl_siglip, projector), .target = PL_TARGET_LINEAR,
-     .name = "linear.weight", .npz = "img/head/kernel", .form = PL_NPZ_TRANSPOSE, .pair = -1, .gguf = "mm.0.weight"},
+     .name = "linear.weight", .npz = "img/head/kernel", .form = PL_NPZ_TRANSPOSE, .pair = -1, .gguf = "mm.0.weight", .presence = PL_IN_LINEAR_CONNECTOR},
     {.part = PL_PART_PROJECTOR, .rows = PL_DIM_TEXT_WIDTH, .offset = offsetof(pl_siglip, projector), .target = PL_TARGET_BIAS,
-     .name = "linear.bias", .npz = "img/head/bias", .pair = -1, .gguf = "mm.0.bias"},
+     .name = "linear.bias", .npz = "img/head/bias", .pair = -1, .gguf = "mm.0.bias", .presence = PL_IN_LINEAR_CONNECTOR},
     {.part = PL_PART_TEXT, .rows = PL_DIM_VOCABULARY, .columns = PL_DIM_TEXT_WIDTH, .offset = offsetof(pl_gemma, embedding), .target = PL_TARGET_TENSOR,
      .name = "embed_tokens.weight", .npz = "llm/embedder/input_embedding", .pair = -1, .gguf = "token_embd.weight"},
-    T_NORM(attention_norm, "input_layernorm", NULL, "pre_attention_norm", "attn_norm", false),
+    T_NORM(attention_norm, "input_layernorm", NULL, "pre_attention_norm", "attn_norm", PL_IN_ALL),
     T_LINEAR(q, TEXT_Q, TEXT_WIDTH, "self_attn.q_proj", "attn/q_einsum/w", HEADS, -1, "attn_q"),
     T_LINEAR(k, TEXT_KV, TEXT_WIDTH, "self_attn.k_proj", "attn/kv_einsum/w", HEADS, 0, "attn_k"),
     T_LINEAR(v, TEXT_KV, TEXT_WIDTH, "self_attn.v_proj", "attn/kv_einsum/w", HEADS, 1, "attn_v"),
     T_LINEAR(o, TEXT_WIDTH, TEXT_Q, "self_attn.o_proj", "attn/attn_vec_einsum/w", TRANSPOSE, -1, "attn_output"),
-    T_NORM(attention_post_norm, "post_attention_layernorm", NULL, "post_attention_norm", "post_attention_norm", true),
+    T_NORM(attention_post_norm, "post_attention_layernorm", NULL, "post_attention_norm", "post_attention_norm", PL_IN_GEMMA2),
     /* Gemma 1 calls its pre-MLP norm what Gemma 2 calls the norm after attention. */
-    T_NORM(mlp_norm, "pre_feedforward_layernorm", "post_attention_layernorm.weight", "pre_ffw_norm", "ffn_norm", false),
+    T_NORM(mlp_norm, "pre_feedforward_layernorm", "post_attention_layernorm.weight", "pre_ffw_norm", "ffn_norm", PL_IN_ALL),
     T_LINEAR(gate, TEXT_MLP, TEXT_WIDTH, "mlp.gate_proj", "mlp/gating_einsum", TRANSPOSE, 0, "ffn_gate"),
     T_LINEAR(up, TEXT_MLP, TEXT_WIDTH, "mlp.up_proj", "mlp/gating_einsum", TRANSPOSE, 1, "ffn_up"),
     T_LINEAR(down, TEXT_WIDTH, TEXT_MLP, "mlp.down_proj", "mlp/linear", TRANSPOSE, -1, "ffn_down"),
-    T_NORM(mlp_post_norm, "post_feedforward_layernorm", NULL, "post_ffw_norm", "post_ffw_norm", true),
+    T_NORM(mlp_post_norm, "post_feedforward_layernorm", NULL, "post_ffw_norm", "post_ffw_norm", PL_IN_GEMMA2),
     {.part = PL_PART_TEXT, .rows = PL_DIM_TEXT_WIDTH, .offset = offsetof(pl_gemma, norm), .target = PL_TARGET_VECTOR,
      .name = "norm.weight", .npz = "llm/final_norm/scale", .pair = -1, .gguf = "output_norm.weight"},
+    MLP_CONNECTOR(projector_hidden, VISION_WIDTH, "linear_1"),
+    MLP_CONNECTOR(projector, TEXT_WIDTH, "linear_2"),
 };
 const size_t pl_weight_count = sizeof pl_weights / sizeof *pl_weights;
+
+bool pl_weight_present(const pl_config *config, const pl_weight *weight)
+{
+    switch (weight->presence) {
+    case PL_IN_ALL:
+        break;
+    case PL_IN_GEMMA2:
+        return config->gemma2;
+    case PL_IN_LINEAR_CONNECTOR:
+        return !config->vision.mlp_connector;
+    case PL_IN_MLP_CONNECTOR:
+        return config->vision.mlp_connector;
+    }
+    return true;
+}
 
 const pl_weight pl_head_weight = {.part = PL_PART_TEXT, .rows = PL_DIM_VOCABULARY, .columns = PL_DIM_TEXT_WIDTH, .offset = offsetof(pl_gemma, head), .target = PL_TARGET_LINEAR,
                                   .name = "lm_head.weight", .pair = -1, .gguf = "output.weight"};

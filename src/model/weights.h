@@ -43,6 +43,9 @@ typedef enum pl_npz_form {
 /* What the model has a weight as. */
 typedef enum pl_target { PL_TARGET_LINEAR, PL_TARGET_BIAS, PL_TARGET_TENSOR, PL_TARGET_VECTOR } pl_target;
 
+/* Which models have a weight. */
+typedef enum pl_presence { PL_IN_ALL, PL_IN_GEMMA2, PL_IN_LINEAR_CONNECTOR, PL_IN_MLP_CONNECTOR } pl_presence;
+
 typedef struct pl_weight {
     pl_part part;
     pl_dim rows, columns;  /* [rows, columns], or [rows] with columns PL_DIM_NONE */
@@ -54,11 +57,14 @@ typedef struct pl_weight {
     pl_npz_form form;
     int pair;              /* 0 or 1: which of a pair stacked on the next axis; -1: no pair */
     const char *gguf;      /* GGUF name; with a %zu for the layer in the repeated parts */
-    bool gemma2_only;
+    pl_presence presence;
 } pl_weight;
 
 extern const pl_weight pl_weights[];
 extern const size_t pl_weight_count;
+
+/* Does a model of that shape have it? */
+bool pl_weight_present(const pl_config *config, const pl_weight *weight);
 
 /* The output matrix where it is one of its own; not in the list. */
 extern const pl_weight pl_head_weight;

@@ -64,7 +64,7 @@ static pali_status list_places(choosing *c, pali_error *err)
     if (!c->places)
         return PALI_MEMORY;
     for (const pl_weight *w = pl_weights; w < pl_weights + pl_weight_count; w++)
-        for (size_t layer = 0; layer < pl_part_layers(config, w->part) && (config->gemma2 || !w->gemma2_only); layer++)
+        for (size_t layer = 0; layer < pl_part_layers(config, w->part) && pl_weight_present(config, w); layer++)
             c->places[c->place_count++] = (place){.weight = w, .layer = layer};
     c->places[c->place_count++] = (place){.weight = &pl_head_weight, .tied = pl_head_is_tied(c->model)};
     return PALI_OK;

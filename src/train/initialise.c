@@ -52,7 +52,7 @@ static pl_distribution distribution_of(const making *m, const pl_weight *weight)
     case PL_PART_VISION_BLOCK:
         return pl_distribution_of_vision(weight, in, out);
     case PL_PART_PROJECTOR:
-        return weight->target == PL_TARGET_LINEAR && m->options->projector_random ? (pl_distribution){PL_DISTRIBUTION_TRUNCATED, 1 / sqrt(in)} : (pl_distribution){PL_DISTRIBUTION_CONSTANT, 0};
+        return weight->target == PL_TARGET_LINEAR && (m->options->projector_random || weight->offset == offsetof(pl_siglip, projector_hidden)) ? (pl_distribution){PL_DISTRIBUTION_TRUNCATED, 1 / sqrt(in)} : (pl_distribution){PL_DISTRIBUTION_CONSTANT, 0};
     case PL_PART_TEXT:
     case PL_PART_TEXT_LAYER:
     case PL_PART_COUNT:
@@ -106,7 +106,7 @@ static pali_status list_entries(making *m, pali_error *err)
     if (!m->entries)
         return PALI_MEMORY;
     for (const pl_weight *w = pl_weights; w < pl_weights + pl_weight_count; w++)
-        for (size_t layer = 0; layer < pl_part_layers(&m->config, w->part) && (m->config.gemma2 || !w->gemma2_only); layer++)
+        for (size_t layer = 0; layer < pl_part_layers(&m->config, w->part) && pl_weight_present(&m->config, w); layer++)
             add_entry(m, w, layer);
     if (m->config.untied_head)
         add_entry(m, &pl_head_weight, 0);
@@ -191,6 +191,7 @@ static pali_status read_config(making *m, pali_error *err)
     add_families(json);
     pali_status status = pl_config_from_json(&m->config, json, err);
     const size_t pieces = pl_tokenizer_count(m->tokenizer), needed = pieces + (pl_tokenizer_special(m->tokenizer)->image < 0);
+    m->config.vision.mlp_connector |= m->options->mlp_connector;
     if (status == PALI_OK && !pl_json_has(json, field))
         m->config.text.vocabulary = pl_round_up(needed, VOCABULARY_STEP);
     else if (status == PALI_OK && m->config.text.vocabulary < pieces)

@@ -14,6 +14,7 @@ typedef struct pl_initialise_options {
     const char *tokenizer; /* tokenizer.json, tokenizer.model or their folder */
     uint64_t seed;
     bool projector_random; /* as other matrices, rather than 0, with which multimodal training begins */
+    bool mlp_connector;    /* the projector has two maps, whatever the configuration says; of these the second begins with 0 */
     pl_pool *pool;
 } pl_initialise_options;
 

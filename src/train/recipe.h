@@ -93,6 +93,7 @@ typedef struct pl_recipe_groups {
     Title("Model")                                                                                                            \
     X(NAME, model, "model", "", "", FIXED, "where training begins: folder, .npz, .gguf, cached hub name, or nano")            \
     X(TABLE, model_config, "model_config", "", "", FIXED, "in place of model: fields of a config.json, to begin from nothing") \
+    X(CHOICE, connector, "connector", "linear", "linear|mlp", FIXED, "of model_config: how image tokens become embeddings, by one map or two with a GELU between") \
     X(NAME, tokenizer, "tokenizer", "", "", FIXED, "tokenizer.json, tokenizer.model or their folder (the model's)")           \
     X(NAME, mask_codec, "mask_codec", "", "", FIXED, "mask codec that writes masks as tokens (the model's)")                  \
     X(TEXT, preprocess, "preprocess", "", "", FIXED, "hf, hf:pillow13, big_vision[:VARIANT] (as the model wants)")            \

@@ -141,6 +141,7 @@ static pali_status check_idle(const origin *o, const pl_recipe *recipe)
         {strcmp(recipe->schedule, "rsqrt") != 0, "timescale", "is given, but the schedule is not rsqrt"},
         {!recipe->cache_features, "feature_cache", "is given with cache_features: false"},
         {!recipe->cache_features, "cache_type", "is given with cache_features: false"},
+        {!recipe->model_config, "connector", "is given without model_config: a model has its own"},
         {!recipe->codec, "codec_widths", "is given without codec"},
         {contrastive, "loss", "is given, but there is one loss of all pairs with objective contrastive"},
         {contrastive, "loss_on_prefix", "is given, but nothing is said with objective contrastive"},

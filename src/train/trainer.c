@@ -66,7 +66,7 @@ static pali_status start_engine(pl_trainer *t, pali_error *err)
 static char *make_model(pl_trainer *t, pali_error *err)
 {
     const pl_recipe *r = t->recipe;
-    const pl_initialise_options options = {.config = r->model_config, .tokenizer = r->tokenizer, .seed = r->seed, .pool = t->pool};
+    const pl_initialise_options options = {.config = r->model_config, .tokenizer = r->tokenizer, .seed = r->seed, .mlp_connector = is(r->connector, "mlp"), .pool = t->pool};
     const char *temporary = getenv("TMPDIR");
     char *path = t->options.dry_run ? pl_format(err, "%s/pali-XXXXXX", temporary ? temporary : "/tmp") : pl_format(err, "%s/initial", r->out);
     if (path && t->options.dry_run && !mkdtemp(path))

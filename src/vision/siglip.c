@@ -129,6 +129,13 @@ void pl_siglip_pool(pl_context *ctx, const pl_siglip *siglip, const pl_siglip_he
 
 void pl_projector_forward(pl_context *ctx, const pl_siglip *siglip, pl_rows tokens, pl_rows out)
 {
+    const size_t mark = pl_arena_mark(ctx->arena);
+    if (siglip->config.mlp_connector) {
+        const pl_rows hidden = pl_rows_push(ctx, out.count, out.width);
+        pl_op_linear_gelu(ctx, &siglip->projector_hidden, tokens, hidden);
+        tokens = hidden;
+    }
     pl_op_linear(ctx, &siglip->projector, tokens, out);
+    pl_release(ctx, mark);
     pl_trace(ctx, "projector", 0, out);
 }

@@ -12,6 +12,7 @@ typedef struct pl_siglip_config {
     size_t patch;      /* pixels a side of one patch */
     size_t width, layers, heads, mlp;
     float eps; /* of LayerNorm */
+    bool mlp_connector; /* the projector has two maps, with a GELU between */
 } pl_siglip_config;
 
 typedef struct pl_layernorm_weights {
@@ -30,7 +31,8 @@ typedef struct pl_siglip {
     pl_tensor position;      /* [tokens, width] */
     pl_siglip_block *blocks; /* [layers] */
     pl_layernorm_weights norm;
-    pl_linear projector;     /* [text width, width] */
+    pl_linear projector;     /* [text width, width]; of two maps the second, [text width, text width] */
+    pl_linear projector_hidden; /* and the first, [text width, width] */
 } pl_siglip;
 
 /*
@@ -62,7 +64,7 @@ void pl_siglip_encode_inplace(pl_context *ctx, const pl_siglip *siglip, pl_rows 
 /* tokens [images*tokens, width] -> out [images, width]. */
 void pl_siglip_pool(pl_context *ctx, const pl_siglip *siglip, const pl_siglip_head *head, pl_rows tokens, pl_rows out);
 
-/* tokens [T, width] -> out [T, text width]: one affine map, and no scaling (model.md, embedding). */
+/* tokens [T, width] -> out [T, text width]: one affine map (or the connector of arXiv 2407.07726's ablation, MLP), and no scaling (model.md, embedding). */
 void pl_projector_forward(pl_context *ctx, const pl_siglip *siglip, pl_rows tokens, pl_rows out);
 
 #endif

@@ -47,7 +47,7 @@ static uint64_t count(const pl_config *config, pl_part first, pl_part last, size
     *tensors = 0;
     for (size_t w = 0; w < pl_weight_count; w++) {
         const pl_weight *weight = &pl_weights[w];
-        if (weight->part < first || weight->part > last || (weight->gemma2_only && !config->gemma2))
+        if (weight->part < first || weight->part > last || !pl_weight_present(config, weight))
             continue;
         const size_t layers = pl_part_layers(config, weight->part);
         parameters += (uint64_t)layers * pl_dim_size(config, weight->rows) * pl_dim_size(config, weight->columns);

@@ -21,7 +21,7 @@ static size_t parameters_of(const pl_config *config, const char *part, bool one_
     size_t total = 0;
     for (const pl_weight *w = pl_weights; w < pl_weights + pl_weight_count; w++) {
         const size_t layers = one_layer ? w->part == PL_PART_TEXT_LAYER : pl_part_layers(config, w->part);
-        if (strcmp(pl_part_name(w->part), part) == 0 && (config->gemma2 || !w->gemma2_only))
+        if (strcmp(pl_part_name(w->part), part) == 0 && pl_weight_present(config, w))
             total += layers * pl_dim_size(config, w->rows) * pl_dim_size(config, w->columns);
     }
     return total;

@@ -52,7 +52,7 @@ static size_t copy_weights(const school *from, school *to, float *blocks[MOST_BL
     size_t count = 0;
     for (size_t i = 0; i < pl_weight_count; i++) {
         const pl_weight *weight = &pl_weights[i];
-        if (weight->columns == PL_DIM_NONE || weight->gemma2_only)
+        if (weight->columns == PL_DIM_NONE || !pl_weight_present(&from->model->config, weight))
             continue;
         for (size_t layer = 0; layer < pl_part_layers(&from->model->config, weight->part); layer++) {
             const void *target = pl_weight_target(from->model, weight, layer);

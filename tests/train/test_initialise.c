@@ -56,7 +56,7 @@ static void measure(const pl_paligemma *model, const char *name, double *mean, d
             char own[160];
             size_t values;
             pl_weight_name(w, &model->config, layer, own);
-            if (!strstr(own, name) || (w->gemma2_only && !model->config.gemma2))
+            if (!strstr(own, name) || !pl_weight_present(&model->config, w))
                 continue;
             const pl_tensor tensor = pl_weight_tensor(model, w, layer);
             const float *x = tensor.data;
@@ -127,7 +127,7 @@ static void is_the_same_for_any_threads(void **state)
     make("{" VISION ", " TEXT("gemma") "}", 1, &one);
     make("{" VISION ", " TEXT("gemma") "}", 3, &three); /* in the place of the first, which is mapped still */
     for (const pl_weight *w = pl_weights; w < pl_weights + pl_weight_count; w++)
-        for (size_t layer = 0; layer < pl_part_layers(&one->config, w->part) && !w->gemma2_only; layer++) {
+        for (size_t layer = 0; layer < pl_part_layers(&one->config, w->part) && pl_weight_present(&one->config, w); layer++) {
             const pl_tensor a = pl_weight_tensor(one, w, layer), b = pl_weight_tensor(three, w, layer);
             size_t bytes;
             assert_true(pl_tensor_bytes(&a, &bytes));

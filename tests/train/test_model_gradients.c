@@ -29,7 +29,7 @@ enum {
 /* What a test changes of the usual. */
 typedef struct setting {
     const char *name;
-    bool gemma2, untied, adapters, adapters_only, features;
+    bool gemma2, untied, adapters, adapters_only, features, mlp_connector;
     bool shared;  /* the second example shows the first one's picture */
     bool patches; /* the first example's answer is said at the places of its picture */
     pl_spread spread;
@@ -123,7 +123,7 @@ static void make_model(toy *t)
 {
     const bool gemma2 = t->set->gemma2;
     t->model.config.gemma2 = gemma2;
-    t->model.config.vision = (pl_siglip_config){.image_size = SIDE, .patch = 4, .width = 6, .layers = 2, .heads = 2, .mlp = 9, .eps = 1e-6};
+    t->model.config.vision = (pl_siglip_config){.image_size = SIDE, .patch = 4, .width = 6, .layers = 2, .heads = 2, .mlp = 9, .eps = 1e-6, .mlp_connector = t->set->mlp_connector};
     t->model.config.text = (pl_gemma_config){
         .width = 10, .layers = 3, .heads = 4, .kv_heads = gemma2 ? 2 : 1, .head_dim = 6, .mlp = 14, .vocabulary = VOCABULARY,
         .eps = 1e-6, .norm_offset = 1, .rope_base = 10000, .query_scale = 0.4, .post_norms = gemma2,
@@ -135,7 +135,7 @@ static void make_model(toy *t)
     t->model.gemma.layers = t->layers;
     for (size_t i = 0; i < pl_weight_count; i++)
         for (size_t layer = 0; layer < pl_part_layers(&t->model.config, pl_weights[i].part); layer++)
-            if (gemma2 || !pl_weights[i].gemma2_only)
+            if (pl_weight_present(&t->model.config, &pl_weights[i]))
                 add_listed_weight(t, &pl_weights[i], layer);
     if (t->set->untied)
         add_listed_weight(t, &pl_head_weight, 0);
@@ -276,6 +276,8 @@ static const setting settings[] = {
     {.name = "PaliGemma 1, borders kept", .keep = PL_KEEP_BORDERS},
     {.name = "PaliGemma 2, borders kept", .gemma2 = true, .keep = PL_KEEP_BORDERS},
     {.name = "a head of its own", .untied = true},
+    {.name = "a projector of two maps", .mlp_connector = true},
+    {.name = "a projector of two maps, features of pictures", .mlp_connector = true, .features = true},
     {.name = "smoothing", .smoothing = 0.1},
     {.name = "locations and their neighbours", .spread = {.first = 3, .count = 12, .width = 1.2}},
     {.name = "a picture of two examples", .shared = true},

@@ -363,7 +363,7 @@ static void forecasts(void **state)
     tiny_open(&tiny, TINY "pg1-bf16-sharded", &(pl_load_options){.tokenizer = TINY "pg1"}, NULL, 1);
     uint64_t language = 0, rest = 0;
     for (const pl_weight *w = pl_weights; w < pl_weights + pl_weight_count; w++)
-        for (size_t layer = 0; layer < pl_part_layers(&tiny.model->config, w->part) && !w->gemma2_only; layer++) {
+        for (size_t layer = 0; layer < pl_part_layers(&tiny.model->config, w->part) && pl_weight_present(&tiny.model->config, w); layer++) {
             const pl_tensor t = pl_weight_tensor(tiny.model, w, layer);
             size_t count;
             assert_true(pl_tensor_count(&t, &count));
