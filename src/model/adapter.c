@@ -238,7 +238,7 @@ static pali_status replace(adapter *a, const pl_named_tensor *named, const char 
         a->model->gemma.head.weight = (pl_tensor){.dtype = source.dtype, .rank = 2, .shape = {source.rows, source.columns}, .data = source.data};
         return PALI_OK;
     }
-    const bool tied = a->model->gemma.head.weight.data == a->model->gemma.embedding.data;
+    const bool tied = pl_head_is_tied(a->model);
     const pali_status placed = pl_paligemma_place(a->model, weight, layer, &source, PL_DTYPE_COUNT, NULL, err);
     if (tied)
         a->model->gemma.head.weight = a->model->gemma.embedding;

@@ -130,7 +130,7 @@ static pl_tokenizer *extend(const pl_paligemma *model, const char *const *pieces
 pali_status pl_paligemma_add_tokens(pl_paligemma *model, const char *const *pieces, size_t count, uint64_t seed, pali_error *err)
 {
     pl_gemma *gemma = &model->gemma;
-    const bool tied = gemma->head.weight.data == gemma->embedding.data;
+    const bool tied = pl_head_is_tied(model);
     const size_t old = model->config.text.vocabulary;
     size_t first = 0;
     pl_tokenizer *tokenizer = extend(model, pieces, count, &first, err);

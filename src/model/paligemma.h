@@ -80,6 +80,15 @@ pl_low_rank *pl_paligemma_attach(pl_paligemma *model, pl_linear *linear, size_t 
 /* Where a weight goes: the struct of its part and layer, at the weight's offset. */
 void *pl_weight_target(pl_paligemma *model, const pl_weight *weight, size_t layer);
 
+/* Is the output matrix the embedding itself? */
+static inline bool pl_head_is_tied(const pl_paligemma *model)
+{
+    return model->gemma.head.weight.data == model->gemma.embedding.data;
+}
+
+/* What the model uses as that weight, borrowed: a matrix, or the f32 values [rows] of a norm or bias. */
+pl_tensor pl_weight_tensor(const pl_paligemma *model, const pl_weight *weight, size_t layer);
+
 /* Makes the model use a tensor as that weight: a matrix, or f32 values for a norm or bias. */
 void pl_paligemma_point(pl_paligemma *model, const pl_weight *weight, size_t layer, const pl_tensor *tensor);
 

@@ -24,6 +24,25 @@ void *pl_weight_target(pl_paligemma *model, const pl_weight *weight, size_t laye
     return base + weight->offset;
 }
 
+pl_tensor pl_weight_tensor(const pl_paligemma *model, const pl_weight *weight, size_t layer)
+{
+    const void *target = pl_weight_target((pl_paligemma *)(uintptr_t)model, weight, layer);
+    pl_tensor vector = {.dtype = PL_F32, .rank = 1, .shape = {pl_dim_size(&model->config, weight->rows)}};
+    switch (weight->target) {
+    case PL_TARGET_LINEAR:
+        return ((const pl_linear *)target)->weight;
+    case PL_TARGET_TENSOR:
+        return *(const pl_tensor *)target;
+    case PL_TARGET_BIAS:
+        vector.data = ((const pl_linear *)target)->bias;
+        break;
+    case PL_TARGET_VECTOR:
+        vector.data = *(const float *const *)target;
+        break;
+    }
+    return vector;
+}
+
 void pl_target_point(pl_target kind, void *target, const pl_tensor *tensor)
 {
     switch (kind) {

@@ -116,26 +116,6 @@ static pali_status list_pairs(pl_adapter_saving *a, pali_error *err)
     return status;
 }
 
-/* A weight's values, wherever the model has them; a vector as one row. */
-static pl_tensor values_of(const pl_adapter_saving *a, const pl_weight *weight, size_t layer)
-{
-    const void *target = pl_weight_target((pl_paligemma *)(uintptr_t)a->model, weight, layer);
-    pl_tensor values = {.dtype = PL_F32, .rank = 2, .shape = {1, pl_dim_size(&a->model->config, weight->rows)}};
-    switch (weight->target) {
-    case PL_TARGET_LINEAR:
-        return ((const pl_linear *)target)->weight;
-    case PL_TARGET_TENSOR:
-        return *(const pl_tensor *)target;
-    case PL_TARGET_BIAS:
-        values.data = ((const pl_linear *)target)->bias;
-        break;
-    case PL_TARGET_VECTOR:
-        values.data = *(const float *const *)target;
-        break;
-    }
-    return values;
-}
-
 static bool has_piece(const pl_adapter_saving *a, const char *name)
 {
     bool found = false;
@@ -148,7 +128,9 @@ static bool has_piece(const pl_adapter_saving *a, const char *name)
 static pali_status add_whole(pl_adapter_saving *a, const pl_weight *weight, size_t layer, pali_error *err)
 {
     char path[200], name[232], own[160];
-    const pl_tensor values = values_of(a, weight, layer);
+    pl_tensor values = pl_weight_tensor(a->model, weight, layer);
+    if (values.rank == 1) /* a vector, as one row */
+        values = (pl_tensor){.dtype = PL_F32, .rank = 2, .shape = {1, values.shape[0]}, .data = values.data};
     if (weight == &pl_head_weight)
         snprintf(own, sizeof own, "head.weight");
     else
@@ -183,7 +165,7 @@ static pali_status add_whole_module(pl_adapter_saving *a, const pl_whole_module 
             status = add_whole(a, weight, whole->layer, err);
     }
     /* peft would leave a tied output matrix as it was */
-    const bool tied = whole->weight != &pl_head_weight && whole->weight->rows == PL_DIM_VOCABULARY && a->model->gemma.head.weight.data == a->model->gemma.embedding.data;
+    const bool tied = whole->weight != &pl_head_weight && whole->weight->rows == PL_DIM_VOCABULARY && pl_head_is_tied(a->model);
     a->tied = a->tied || tied;
     return status == PALI_OK && tied ? add_whole_module(a, &(pl_whole_module){.weight = &pl_head_weight}, err) : status;
 }

@@ -2,10 +2,9 @@
  * Choosing what is trained. Names are matched before anything else is done, so
  * that a pattern that means nothing is an error while it costs nothing yet.
  */
-#include "train/choose.h"
+#include "train/parameters.h"
 
 #include "base/text.h"
-#include "train/parameters.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -26,25 +25,6 @@ typedef struct choosing {
     place *places; /* [place_count] owned */
     size_t place_count;
 } choosing;
-
-pl_tensor pl_weight_tensor(const pl_paligemma *model, const pl_weight *weight, size_t layer)
-{
-    const void *target = pl_weight_target((pl_paligemma *)(uintptr_t)model, weight, layer);
-    pl_tensor vector = {.dtype = PL_F32, .rank = 1, .shape = {pl_dim_size(&model->config, weight->rows)}};
-    switch (weight->target) {
-    case PL_TARGET_LINEAR:
-        return ((const pl_linear *)target)->weight;
-    case PL_TARGET_TENSOR:
-        return *(const pl_tensor *)target;
-    case PL_TARGET_BIAS:
-        vector.data = ((const pl_linear *)target)->bias;
-        break;
-    case PL_TARGET_VECTOR:
-        vector.data = *(const float *const *)target;
-        break;
-    }
-    return vector;
-}
 
 /* The affine map of a place, NULL where it is none that adapters go with. */
 static const pl_linear *linear_of(const choosing *c, const place *at)

@@ -221,7 +221,7 @@ static size_t list_state(pl_codec_trainer *t, pl_optimiser_tensor *moments, pl_s
     return count;
 }
 
-/* Writes the state, or reads it if it is there; *found tells. */
+/* Writes the state, or reads it. */
 static pali_status exchange_state(pl_codec_trainer *t, bool write, pali_error *err)
 {
     pl_state_tensor list[MOST_STATE];

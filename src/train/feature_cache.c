@@ -2,6 +2,7 @@
 #include "train/feature_cache.h"
 
 #include "base/file.h"
+#include "base/folder.h"
 #include "base/output.h"
 #include "base/text.h"
 
@@ -84,30 +85,6 @@ uint64_t pl_feature_model(const pl_siglip *siglip)
 
 /* ---- Opening ----------------------------------------------------------- */
 
-/* A folder and those it lies in. */
-static pali_status make_folder(const char *path, pali_error *err)
-{
-    char *const copy = pl_strdup(path, err);
-    if (!copy)
-        return PALI_MEMORY;
-    pali_status status = PALI_OK;
-    for (char *at = copy + 1; status == PALI_OK; at++) {
-        const char was = *at;
-        if (was != '/' && was != '\0')
-            continue;
-        *at = '\0';
-        if (mkdir(copy, 0777) != 0 && errno != EEXIST && !pl_is_folder(copy))
-            status = pl_fail(err, PALI_FAILED, "%s: cannot make the folder: %s", copy, strerror(errno));
-        *at = was;
-        if (was == '\0')
-            break;
-    }
-    free(copy);
-    if (status == PALI_OK && (!pl_is_folder(path) || access(path, W_OK) != 0))
-        status = pl_fail(err, PALI_FAILED, "%s: cannot be written to, expected a folder for features", path);
-    return status;
-}
-
 static char *base_folder(const char *asked, pali_error *err)
 {
     const char *const cache = getenv("XDG_CACHE_HOME"), *const home = getenv("HOME");
@@ -139,7 +116,9 @@ pl_feature_cache *pl_feature_cache_open(const pl_feature_options *options, pali_
     if (status == PALI_OK && strlen(cache->folder) > MOST_PATH - 32)
         status = pl_fail(err, PALI_FAILED, "features: found a folder of %zu characters, expected a shorter path", strlen(cache->folder));
     if (status == PALI_OK)
-        status = make_folder(cache->folder, err);
+        status = pl_folder_make(cache->folder, err);
+    if (status == PALI_OK && access(cache->folder, W_OK) != 0)
+        status = pl_fail(err, PALI_FAILED, "%s: cannot be written to, expected a folder for features", cache->folder);
     if (status == PALI_OK)
         return cache;
     pl_feature_cache_free(cache);

@@ -90,7 +90,7 @@ static pl_whole_module *list_whole(const pl_trainer *t, size_t *count, pali_erro
     for (const pl_weight *w = pl_weights; w < pl_weights + pl_weight_count; w++)
         if (w->rows == PL_DIM_VOCABULARY && !has_whole(list, *count, w))
             list[(*count)++] = (pl_whole_module){.weight = w};
-    if (t->model->gemma.head.weight.data != t->model->gemma.embedding.data && !has_whole(list, *count, &pl_head_weight))
+    if (!pl_head_is_tied(t->model) && !has_whole(list, *count, &pl_head_weight))
         list[(*count)++] = (pl_whole_module){.weight = &pl_head_weight};
     return list;
 }

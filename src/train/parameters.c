@@ -8,7 +8,6 @@
 #include "base/random.h"
 #include "base/text.h"
 #include "model/recast.h"
-#include "train/choose.h"
 
 #include <stdint.h>
 #include <stdio.h>

@@ -3,7 +3,6 @@
 
 #include "base/folder.h"
 #include "model/tiny.h"
-#include "train/choose.h"
 
 #include <math.h>
 #include <setjmp.h>

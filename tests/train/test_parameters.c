@@ -7,7 +7,6 @@
 #include "base/folder.h"
 #include "model/save_adapter.h"
 #include "model/tiny.h"
-#include "train/choose.h"
 
 #include <math.h>
 #include <setjmp.h>
