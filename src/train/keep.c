@@ -54,10 +54,11 @@ static json_t *number_or_null(double value)
 static json_t *make_notes(const pl_trainer *t, pali_error *err)
 {
     char *identity = pl_dataset_identity(t->data, err);
-    json_t *notes = identity ? json_pack("{s:s, s:I, s:I, s:I, s:s, s:s, s:o, s:o, s:o, s:o, s:I, s:b}", "recipe", t->recipe_text, "position", (json_int_t)t->seen, "examples", (json_int_t)t->last.examples,
+    json_t *notes = identity ? json_pack("{s:s, s:I, s:I, s:I, s:s, s:s, s:o, s:o, s:o, s:o, s:I, s:b, s:o, s:o, s:o}", "recipe", t->recipe_text, "position", (json_int_t)t->seen, "examples", (json_int_t)t->last.examples,
                                          "micro_batch", (json_int_t)t->plan.micro_batch, "data", identity, "kernels", t->engine.kernels->level, "best", number_or_null(t->best), "best_step",
                                          number_or_null(t->best_step), "held_out", number_or_null(t->last.held_out), "loss_since", number_or_null(t->loss_since),
-                                         "steps_since", (json_int_t)t->steps_since, "unmeasured", (int)t->unmeasured)
+                                         "steps_since", (json_int_t)t->steps_since, "unmeasured", (int)t->unmeasured,
+                                         "loss", number_or_null(t->last.loss), "lr", number_or_null(t->last.lr), "norm", number_or_null(t->last.norm))
                              : NULL;
     if (!notes && pl_status_of(err, PALI_OK) == PALI_OK)
         pl_fail_memory(err, "notes of a checkpoint", 0);
@@ -246,6 +247,9 @@ pali_status pl_trainer_restore(pl_trainer *t, pali_error *err)
     t->best_step = number_of(t, "best_step");
     t->last.held_out = number_of(t, "held_out");
     t->loss_since = number_of(t, "loss_since"); /* so that the next line of the log is what it would have been */
+    t->last.loss = number_of(t, "loss");
+    t->last.lr = number_of(t, "lr");
+    t->last.norm = number_of(t, "norm");
     t->steps_since = (uint64_t)json_integer_value(json_object_get(t->found.notes, "steps_since"));
     t->unmeasured = json_is_true(json_object_get(t->found.notes, "unmeasured"));
     t->resumed = true;

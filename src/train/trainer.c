@@ -16,7 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SURVEYED = 20000, EXAMPLES_AHEAD = 64 };
+enum { SURVEYED = 20000, EXAMPLES_AHEAD = 64, BYTES_AHEAD = 256 << 20 };
 
 void pl_trainer_tell(const pl_trainer *t, pl_train_event_kind kind, const char *format, ...)
 {
@@ -274,12 +274,18 @@ static pali_status survey_data(pl_trainer *t, pali_error *err)
     return PALI_OK;
 }
 
-/* Pictures of examples that wait, as pixels or as image tokens; those of the step at hand may have both. */
+static size_t workers_of(const pl_trainer *t)
+{
+    return t->recipe->workers ? t->recipe->workers : pl_min(4, pl_pool_threads(t->pool));
+}
+
+/* Bytes of pictures of examples that wait, as pixels or as image tokens; those of the step at hand may have both. */
 static uint64_t pictures_ahead(const pl_trainer *t)
 {
     const pl_siglip_config *v = &t->model->config.vision;
     const uint64_t pixels = 3 * v->image_size * v->image_size, tokens = t->objective.features ? pl_image_tokens(t->model) * v->width : 0;
-    return t->plan.most_pictures * (EXAMPLES_AHEAD * pl_max(pixels, tokens) + t->plan.batch * (pixels + tokens)) * sizeof(float);
+    const uint64_t waits = t->plan.most_pictures * pl_max(pixels, tokens) * sizeof(float);
+    return pl_min(EXAMPLES_AHEAD * waits, BYTES_AHEAD + workers_of(t) * waits) + t->plan.batch * t->plan.most_pictures * (pixels + tokens) * sizeof(float);
 }
 
 /* Are image tokens kept on disk? */
@@ -336,7 +342,7 @@ pali_status pl_trainer_load_from(pl_trainer *t, uint64_t position, pali_error *e
 {
     pl_loader_free(t->loader);
     t->waited_before = 0; /* by this loader */
-    const pl_loader_options options = {.first = position, .workers = t->recipe->workers ? t->recipe->workers : pl_min(4, pl_pool_threads(t->pool)), .ahead = EXAMPLES_AHEAD,
+    const pl_loader_options options = {.first = position, .workers = workers_of(t), .ahead = EXAMPLES_AHEAD, .bytes = BYTES_AHEAD,
                                        .stop_on_bad = is(t->recipe->on_bad_row, "stop"), .cache = t->cache, .on_bad = pl_trainer_tell_bad_row, .on_bad_context = t};
     t->loader = pl_loader_new(t->data, &options, err);
     return t->loader ? PALI_OK : pl_status_of(err, PALI_MEMORY);
