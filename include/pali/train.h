@@ -8,8 +8,10 @@
  *
  * A run is decided by a recipe: a YAML file, or settings "key=value", or the
  * one and then the other. pali_recipe_keys lists the keys. What a run computes
- * follows from its recipe, its rows and its model alone: for any number of
- * threads, and for a run that was killed and gone on with, the bits are the same.
+ * follows from its recipe, its rows and its model: for any number of threads,
+ * and for a run that was killed and gone on with, the bits are the same. (Other
+ * kernels, or another micro_batch where the recipe leaves it to the memory that
+ * there is, give other last bits.)
  *
  * A recipe with codec=FILE.npz in place of a model teaches the mask codec: its
  * rows are masks, what is saved is that file, and held-out losses are one less
