@@ -214,6 +214,23 @@ static int write_patches(const school *const s, const scene_label *const labels,
     return bad || fputs("]}\n", out) < 0 ? -1 : 0;
 }
 
+/* "patch red circle", or only one of these: is it what stands here? Learned where something does, and at some empty patches. */
+static int write_found(const school *const s, const scene *const what, const scene_label *const labels, const char *const name,
+                       scene_random *const r, FILE *const out)
+{
+    const scene_object *const o = &what->objects[random_below(r, what->count)];
+    const int by = random_below(r, 3); /* shape, colour, both */
+    const char *const shape = by != 1 ? scene_shape_name(o->shape) : "", *const color = by != 0 ? scene_color_name(o->color) : "";
+    int bad = fprintf(out, "{\"image\": \"%s\", \"prefix\": \"patch %s%s%s\", \"patches\": [", name, color, by == 2 ? " " : "", shape) < 0;
+    for (int i = 0; i < s->options.grid * s->options.grid; i++) {
+        const scene_label *const l = &labels[i];
+        const int there = l->what != 0 && (by == 1 || l->what == (int)o->shape + 1) && (by == 0 || l->color == (int)o->color + 1);
+        const char *const word = l->what || random_chance(r, 0.15) ? there ? "yes" : "no" : "";
+        bad |= fprintf(out, "%s\"%s\"", i ? "," : "", word) < 0;
+    }
+    return bad || fputs("]}\n", out) < 0 ? -1 : 0;
+}
+
 int school_add(school *const s, const scene *const what, const uint64_t index, const uint8_t *const rgb,
                const scene_row *const rows, const int count, uint8_t *const room)
 {
@@ -230,6 +247,10 @@ int school_add(school *const s, const scene *const what, const uint64_t index, c
             return fail("questions", "not written");
     int bad = write_patches(s, labels, name, 0, &r, s->patches); /* the hardest: always */
     bad |= write_patches(s, labels, name, 1 + random_below(&r, ASPECTS - 1), &r, s->patches);
-    bad |= write_patches(s, labels, name, random_below(&r, ASPECTS), &r, s->both);
+    /* Which of several is meant is what answers need most, and what no other row of patches asks. */
+    if (what->count > 0 && random_chance(&r, 0.6))
+        bad |= write_found(s, what, labels, name, &r, s->both);
+    else
+        bad |= write_patches(s, labels, name, random_below(&r, ASPECTS), &r, s->both);
     return bad ? fail("patches", "not written") : 0;
 }

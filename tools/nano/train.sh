@@ -1,11 +1,11 @@
 #!/bin/sh
 # nano from nothing by pali itself: scenes, the vision tower, everything together, scores. C programs only.
 # usage: tools/nano/train.sh WORK_FOLDER
-# The vocabulary and the mask codec are those of models/nano. Needs 2 GB of disk in WORK_FOLDER; killed at any moment, the same
+# The vocabulary and the mask codec are those of models/nano. Needs 3 GB of disk in WORK_FOLDER; killed at any moment, the same
 # command goes on where it was. WORK_FOLDER/nano is the model, WORK_FOLDER/scores.txt what it reaches.
 set -eu
 
-PICTURES=${PICTURES:-30000} # in each of two parts
+PICTURES=${PICTURES:-60000} # in each of two parts
 TEST=${TEST:-1500}          # held-out ones
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
