@@ -3,11 +3,14 @@
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/folder.h"
 
+#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 struct pl_codec_run {
     const pl_recipe *recipe;
@@ -98,6 +101,18 @@ static void tell(pl_codec_run *run, pl_train_event event)
         run->options.listen(run->options.context, &event);
 }
 
+/* The folder of the file, now: what is learned must not be lost when it is first saved. */
+static pali_status make_folder_of(const char *path, pali_error *err)
+{
+    const char *const slash = strrchr(path, '/');
+    char *folder = slash ? pl_strndup(path, (size_t)(slash - path) + (slash == path), err) : pl_strdup(".", err);
+    pali_status status = folder ? pl_folder_make(folder, err) : PALI_MEMORY;
+    if (status == PALI_OK && access(folder, W_OK) != 0)
+        status = pl_fail(err, PALI_FAILED, "codec: %s: cannot be written to: %s", folder, strerror(errno));
+    free(folder);
+    return status;
+}
+
 pl_codec_run *pl_codec_run_open(const pl_recipe *recipe, const pl_trainer_options *options, pali_error *err)
 {
     pl_codec_run *run = pl_new(1, sizeof *run, "training of the mask codec", err);
@@ -105,6 +120,8 @@ pl_codec_run *pl_codec_run_open(const pl_recipe *recipe, const pl_trainer_option
         return NULL;
     *run = (pl_codec_run){.recipe = recipe, .options = *options, .begin = pl_now(), .held_out = NAN, .best = INFINITY};
     pali_status status = take_recipe(run, err);
+    if (status == PALI_OK && !options->dry_run)
+        status = make_folder_of(recipe->codec, err);
     if (status == PALI_OK) {
         run->codec.hands.kernels = pl_kernels_get(NULL, err);
         run->pool = run->codec.hands.kernels ? pl_pool_new(recipe->threads, err) : NULL;

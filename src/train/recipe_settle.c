@@ -122,6 +122,29 @@ static pali_status is_default(const pl_recipe_key *key, const pl_recipe *recipe,
     return status;
 }
 
+/* Refuses a key that is not what it is by default. */
+static pali_status refuse_given(const origin *o, const pl_recipe *recipe, const char *name, const char *why)
+{
+    char place[256];
+    bool same = true;
+    const pl_recipe_key *const key = &pl_recipe_keys[pl_recipe_find(name)];
+    const pali_status status = is_default(key, recipe, &same, o->err);
+    if (status != PALI_OK || same)
+        return status;
+    return pl_fail(o->err, PALI_USAGE, "%s: %s %s", where(o, name, place), name, why);
+}
+
+/* A mask codec is no model: what decides how one is taught does nothing to it. */
+static pali_status check_codec(const origin *o, const pl_recipe *recipe)
+{
+    static const char *const of_models[] = {"tokenizer", "preprocess", "new_tokens", "type", "precision", "objective", "freeze", "lora.rank", "lora.adapter", "loss", "loss_on_prefix", "prefix_attention",
+                                            "label_smoothing", "location_smoothing", "dropout", "groups", "micro_batch", "checkpointing", "max_memory", "out"};
+    pali_status status = PALI_OK;
+    for (size_t i = 0; recipe->codec && i < sizeof of_models / sizeof *of_models && status == PALI_OK; i++)
+        status = refuse_given(o, recipe, of_models[i], "is given, but means nothing with codec");
+    return status;
+}
+
 /* Keys that would be passed over without a word. */
 static pali_status check_idle(const origin *o, const pl_recipe *recipe)
 {
@@ -150,17 +173,11 @@ static pali_status check_idle(const origin *o, const pl_recipe *recipe)
         {contrastive, "location_smoothing", "is given, but nothing is said with objective contrastive"},
         {contrastive, "dropout", "is given, but the language model has no part in objective contrastive"},
     };
-    char place[256];
-    for (size_t i = 0; i < sizeof rules / sizeof *rules; i++) {
-        bool same = true;
-        const pl_recipe_key *const key = &pl_recipe_keys[pl_recipe_find(rules[i].key)];
-        const pali_status status = rules[i].idle ? is_default(key, recipe, &same, o->err) : PALI_OK;
-        if (status != PALI_OK)
-            return status;
-        if (!same)
-            return pl_fail(o->err, PALI_USAGE, "%s: %s %s", where(o, key->name, place), key->name, rules[i].why);
-    }
-    return PALI_OK;
+    pali_status status = check_codec(o, recipe);
+    for (size_t i = 0; i < sizeof rules / sizeof *rules && status == PALI_OK; i++)
+        if (rules[i].idle)
+            status = refuse_given(o, recipe, rules[i].key, rules[i].why);
+    return status;
 }
 
 /* What must, and what cannot, go together. */
@@ -174,6 +191,7 @@ static pali_status check(const origin *o, const pl_recipe *recipe)
         {!recipe->model && !recipe->model_config && !recipe->codec, "model", "model is missing, expected the name of a model (or model_config, or codec)"},
         {recipe->model && recipe->model_config, "model_config", "model_config is given with model, expected one of them"},
         {recipe->codec && (recipe->model || recipe->model_config), "codec", "codec is given with a model, expected one of them"},
+        {recipe->codec && recipe->mask_codec && strcmp(recipe->codec, recipe->mask_codec) == 0, "mask_codec", "mask_codec is the file that codec is written to, expected another one to begin from"},
         {recipe->model_config && !recipe->tokenizer, "model_config", "tokenizer is missing, expected one for the new model"},
         {recipe->data.count == 0, "data", "data is missing, expected a JSONL file or a list of sources"},
         {recipe->epochs > 0 && recipe->steps > 0, "steps", "steps is given with epochs, expected one of them"},

@@ -149,4 +149,9 @@ run train codec="$work/parts.npz" "$@" lr=1 --quiet
 expect_error 2 'other settings or masks'
 run train codec="$work/none.npz" data="$rows" --quiet
 expect_error 4 'found no mask'
+# Its folder is made, or is known not to be one, before anything is learned.
+run train codec="$work/new/codec.npz" "$@" --quiet
+[ "$code" = 0 ] && [ -s "$work/new/codec.npz" ] || failed "exit code $code, expected 0 and a file"
+run train codec="$work/masks.jsonl/codec.npz" "$@" --quiet
+expect_error 1 'masks.jsonl: cannot make the folder'
 finish
