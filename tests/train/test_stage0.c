@@ -195,6 +195,16 @@ static void test_pairs_learn(void **state)
                   (double)*t->towers->bias);
     assert_true(right >= PAIRS / 2); /* one by chance */
     assert_true(t->last.loss < first / 2);
+    /* the image encoder and what stands beside the model are trained, all of it, and nothing else */
+    size_t vision = 0;
+    for (size_t i = 0; i < t->parameters->count; i++)
+        vision += strncmp(t->parameters->tensors[i].name, "vision.", 7) == 0;
+    assert_int_equal(vision, 3 + 2 + 2 * 16); /* patches and positions, the last norm, two blocks */
+    assert_int_equal(t->parameters->count, vision + t->towers->count);
+    for (size_t i = 0; i < t->towers->count; i++)
+        if (!pl_parameters_find(t->parameters, t->towers->tensors[i].name))
+            fail_msg("%s is not trained", t->towers->tensors[i].name);
+    assert_true(*t->towers->bias != -10);
     pl_trainer_free(t);
     pl_recipe_close(&recipe);
     expect_model("pairs");
