@@ -22,6 +22,7 @@ typedef struct arguments {
     uint64_t seed, start, count;
     int held_out;
     int segment;        /* ask for masks too */
+    scene_task task;
     int labels;         /* grid side; not 0: write labels instead of pictures */
     int masks, rows;    /* write masks, or questions, instead of pictures */
     const char *folder; /* NULL: stream on stdout */
@@ -34,6 +35,7 @@ static void usage(FILE *const out)
     fputs("usage: pali-scenes (--out FOLDER | --train FOLDER | --stream | --rows | --labels GRID | --masks) [options]\n"
           "  --seed N --start N --count N    which scenes (1, 0, 100)\n"
           "  --held-out                      scenes that training never sees\n"
+          "  --task side|table               one question a scene of a task that nano was not taught; N are asked\n"
           "  --segment                       `segment` questions too; with --out a mask file for each object named\n"
           "  --codec FILE, --side N, --grid N, --questions N\n"
           "                                  of --train: codec of masks; pixels and patches a side of what the model\n"
@@ -91,6 +93,11 @@ static int parse(const int argc, char **const argv, arguments *const a)
         else if (!strcmp(name, "--kind")) {
             const char *const kind = argv[++i];
             a->scene.kind = !strcmp(kind, "word") ? KIND_WORD : !strcmp(kind, "shapes") ? KIND_SHAPES : KIND_MIX;
+        } else if (!strcmp(name, "--task")) {
+            const char *const task = argv[++i];
+            a->task = !strcmp(task, "side") ? TASK_SIDE : !strcmp(task, "table") ? TASK_TABLE : TASK_TAUGHT;
+            if (a->task == TASK_TAUGHT)
+                return -1;
         } else
             return -1;
     }
@@ -98,7 +105,8 @@ static int parse(const int argc, char **const argv, arguments *const a)
     const int sizes_fit = lo >= 0 && lo <= 4096 && hi >= 0 && hi <= 4096 && (lo ? lo : 104) <= (hi ? hi : 480);
     const int one_output = stream + !!a->folder + a->rows + a->masks + (a->labels > 0 && a->labels <= MAX_GRID) == 1;
     a->school.folder = a->folder;
-    if (a->train && (!a->school.codec || a->school.side < 16 || a->school.side > 1024 || a->school.grid < 1 || a->school.grid > MAX_GRID))
+    if (a->train && (a->task != TASK_TAUGHT || !a->school.codec || a->school.side < 16 || a->school.side > 1024 ||
+                     a->school.grid < 1 || a->school.grid > MAX_GRID))
         return -1;
     return one_output && sizes_fit && (!lo || lo >= 32) ? 0 : -1;
 }
@@ -202,6 +210,11 @@ static int save_scene(const scene *const s, uint8_t *const rgb, const scene_row 
     return save_masks(s, rows, count, a, index, rgb);
 }
 
+static int ask(const scene *const s, const uint64_t index, const arguments *const a, scene_row rows[SCENE_MAX_ROWS])
+{
+    return a->task == TASK_TAUGHT ? scene_ask(s, index, a->segment, rows) : scene_ask_transfer(s, a->task, index, rows);
+}
+
 /* Writes one scene as the arguments say; `room` holds a picture of the largest size. */
 static int write_scene(const scene *const s, const uint64_t index, const arguments *const a, uint8_t *const room,
                        FILE *const jsonl, school *const rows_of)
@@ -211,7 +224,7 @@ static int write_scene(const scene *const s, const uint64_t index, const argumen
         return write_labels(s, a->labels);
     if (a->masks)
         return write_masks(s, room);
-    const int count = scene_ask(s, index, a->segment, rows);
+    const int count = ask(s, index, a, rows);
     if (a->rows)
         return write_rows(index - a->start, rows, count);
     scene_draw(s, room);
@@ -232,10 +245,14 @@ static int run(const arguments *const a, FILE *const jsonl, school *const rows_o
     const size_t side = (size_t)(a->scene.max_side ? a->scene.max_side : 480);
     uint8_t *const room = malloc(side * side * 4); /* a picture and a mask */
     int status = room ? 0 : -1;
-    for (uint64_t i = a->start; !status && i < a->start + a->count; i++) {
+    for (uint64_t i = a->start, written = 0; !status && written < a->count; i++) {
         scene s;
+        scene_row rows[SCENE_MAX_ROWS];
         scene_make(&s, &a->scene, a->seed, i, a->held_out);
+        if (a->task != TASK_TAUGHT && !ask(&s, i, a, rows))
+            continue;
         status = write_scene(&s, i, a, room, jsonl, rows_of);
+        written++;
     }
     free(room);
     return status;

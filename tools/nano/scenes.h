@@ -57,6 +57,9 @@ typedef enum scene_style {
 
 typedef enum scene_kind { KIND_MIX, KIND_SHAPES, KIND_WORD } scene_kind;
 
+/* What is asked: what nano was taught, or one of two tasks that it was not. */
+typedef enum scene_task { TASK_TAUGHT, TASK_SIDE, TASK_TABLE } scene_task;
+
 /* Normalised to the picture, 0 .. 1, y before x as in PaliGemma's location tokens. */
 typedef struct scene_box {
     double y1, x1, y2, x2;
@@ -138,6 +141,9 @@ void scene_mask_crop(const scene *s, int object, uint8_t *mask, int *height, int
 /* Writes up to SCENE_MAX_ROWS questions with their answers and returns how many. `seed` picks among the possible.
  * With `segment` not 0 there are `segment` rows too, after the others. */
 int scene_ask(const scene *s, uint64_t seed, int segment, scene_row rows[SCENE_MAX_ROWS]);
+
+/* Writes the one question of a task that nano was not taught and returns 1; 0 where its answer would be ambiguous. */
+int scene_ask_transfer(const scene *s, scene_task task, uint64_t seed, scene_row rows[SCENE_MAX_ROWS]);
 
 /* What stands at one patch. */
 typedef struct scene_label {
