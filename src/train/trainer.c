@@ -16,8 +16,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SURVEYED = 20000, EXAMPLES_AHEAD = 64, BYTES_AHEAD = 256 << 20 };
-
 void pl_trainer_tell(const pl_trainer *t, pl_train_event_kind kind, const char *format, ...)
 {
     char text[1024];
@@ -40,16 +38,6 @@ pl_context pl_trainer_context(pl_trainer *t, pl_tape *tape)
     return ctx;
 }
 
-static bool is(const char *choice, const char *word)
-{
-    return strcmp(choice, word) == 0;
-}
-
-static const pl_objective_traits *traits_of(const pl_trainer *t)
-{
-    return pl_objective_traits_of(pl_objective_find(t->recipe->objective));
-}
-
 /* ---- The model -------------------------------------------------------- */
 
 static pali_status start_engine(pl_trainer *t, pali_error *err)
@@ -66,7 +54,7 @@ static pali_status start_engine(pl_trainer *t, pali_error *err)
 static char *make_model(pl_trainer *t, pali_error *err)
 {
     const pl_recipe *r = t->recipe;
-    const pl_initialise_options options = {.config = r->model_config, .tokenizer = r->tokenizer, .seed = r->seed, .mlp_connector = is(r->connector, "mlp"), .pool = t->pool};
+    const pl_initialise_options options = {.config = r->model_config, .tokenizer = r->tokenizer, .seed = r->seed, .mlp_connector = pl_says(r->connector, "mlp"), .pool = t->pool};
     const char *temporary = getenv("TMPDIR");
     char *path = t->options.dry_run ? pl_format(err, "%s/pali-XXXXXX", temporary ? temporary : "/tmp") : pl_format(err, "%s/initial", r->out);
     if (path && t->options.dry_run && !mkdtemp(path))
@@ -104,7 +92,7 @@ static pali_status open_model(pl_trainer *t, pali_error *err)
 static pl_activations precision_of(const pl_trainer *t)
 {
     const char *precision = t->recipe->precision;
-    const bool narrow = is(precision, "bf16") || (is(precision, "auto") && t->stored != PL_F32);
+    const bool narrow = pl_says(precision, "bf16") || (pl_says(precision, "auto") && t->stored != PL_F32);
     return narrow ? PL_ACTIVATIONS_BF16 : PL_ACTIVATIONS_F32;
 }
 
@@ -135,10 +123,10 @@ static pl_dataset *open_dataset(pl_trainer *t, const pl_recipe_sources *list, bo
         const pl_recipe_source *s = &list->items[i];
         sources[i] = (pl_data_source){.path = s->path, .images = s->images, .weight = ordered ? 0 : s->weight, .skip = s->skip, .limit = s->limit, .repeat = ordered ? 1 : s->repeat,
                                       .prefix = s->prefix, .suffix = s->suffix,
-                                      .choice = ordered || is(s->choice, "first") ? PL_CHOICE_FIRST : is(s->choice, "uniform") ? PL_CHOICE_UNIFORM : PL_CHOICE_NO_REPLACEMENT};
+                                      .choice = ordered || pl_says(s->choice, "first") ? PL_CHOICE_FIRST : pl_says(s->choice, "uniform") ? PL_CHOICE_UNIFORM : PL_CHOICE_NO_REPLACEMENT};
     }
     const pl_data_options options = {.sources = sources, .source_count = list->count, .seed = r->seed, .ordered = ordered || !r->shuffle, .text_length = r->text_length,
-                                     .form = traits_of(t)->form, .pictures = is(r->pictures, "none") ? PL_PICTURES_NONE : is(r->pictures, "optional") ? PL_PICTURES_OPTIONAL : PL_PICTURES_NEEDED,
+                                     .form = pl_trainer_traits(t)->form, .pictures = pl_says(r->pictures, "none") ? PL_PICTURES_NONE : pl_says(r->pictures, "optional") ? PL_PICTURES_OPTIONAL : PL_PICTURES_NEEDED,
                                      .tokenizer = t->model->tokenizer, .image_size = t->model->config.vision.image_size, .image_tokens = pl_image_tokens(t->model), .preprocess = t->model->config.preprocess,
                                      .kernels = t->engine.kernels, .codec = t->codec};
     pl_dataset *dataset = pl_dataset_open(&options, err);
@@ -155,168 +143,12 @@ static pali_status open_data(pl_trainer *t, pali_error *err)
     return t->data && (t->held_out || r->validation.count == 0) ? PALI_OK : pl_status_of(err, PALI_INPUT);
 }
 
-/* ---- What is trained, and the plan ------------------------------------ */
-
-static pl_patterns patterns_of(const pl_recipe_words *words)
-{
-    return (pl_patterns){.items = (const char *const *)words->items, .count = words->count};
-}
-
-static pali_status choose_parameters(pl_trainer *t, pali_error *err)
-{
-    const pl_recipe *r = t->recipe;
-    pl_group_options *groups = pl_new(r->groups.count, sizeof *groups, "groups", err);
-    pl_schedule_kind schedule = PL_SCHEDULE_COSINE;
-    if (!groups)
-        return PALI_MEMORY;
-    pali_status status = pl_schedule_parse(r->schedule, "schedule", &schedule, err);
-    for (size_t i = 0; i < r->groups.count; i++) {
-        const pl_recipe_group *g = &r->groups.items[i];
-        groups[i] = (pl_group_options){.match = patterns_of(&g->match), .lr = g->lr, .weight_decay = g->weight_decay, .warmup = g->warmup};
-    }
-    const pl_parameters_options options = {
-        .train = patterns_of(&r->train), .extras = t->towers ? t->towers->tensors : NULL, .extra_count = t->towers ? t->towers->count : 0, .freeze = patterns_of(&r->freeze),
-        .lora = {.rank = r->lora_rank, .alpha = r->lora_alpha, .rank_stabilised = r->lora_rslora, .gaussian = is(r->lora_init, "gaussian"), .targets = patterns_of(&r->lora_targets),
-                 .further = r->lora_adapter != NULL},
-        .lr = r->lr, .weight_decay = r->weight_decay,
-        .schedule = {.kind = schedule, .total = t->plan.steps, .warmup = pl_schedule_warmup(r->warmup, t->plan.steps), .timescale = r->timescale},
-        .decay = is(r->decay, "kernels") ? PL_DECAY_KERNELS : is(r->decay, "matrices") ? PL_DECAY_MATRICES : PL_DECAY_ALL,
-        .groups = groups, .group_count = r->groups.count, .seed = r->seed};
-    if (status == PALI_OK)
-        status = (t->parameters = pl_parameters_choose(t->model, &options, err)) ? PALI_OK : pl_status_of(err, PALI_USAGE);
-    free(groups);
-    if (status == PALI_OK && r->new_tokens.count > 0 && !pl_parameters_find(t->parameters, "text.embed_tokens.weight"))
-        pl_trainer_tell(t, PL_TRAIN_WARNING, "new_tokens: their rows stay as they were drawn, as train does not name embeddings");
-    return status == PALI_OK ? pl_parameters_attach(t->parameters, t->model, err) : status;
-}
-
-static pl_optimiser_options optimiser_options(const pl_recipe *r, pl_optimiser_kind kind)
-{
-    pl_optimiser_options o = pl_optimiser_defaults(kind);
-    o.beta1 = r->beta1;
-    o.beta2 = r->beta2;
-    o.eps = r->eps;
-    o.clip = r->clip;
-    if (kind == PL_OPTIMISER_SGD || r->momentum > 0)
-        o.momentum = r->momentum;
-    return o;
-}
-
-/* True when the vision tower moves, so that pictures are encoded anew in every step. */
-static bool trains_vision(const pl_parameters *parameters)
-{
-    for (size_t i = 0; i < parameters->count; i++)
-        if (strncmp(parameters->tensors[i].name, "vision.", strlen("vision.")) == 0)
-            return true;
-    return false;
-}
-
-static bool is_contrastive(const pl_trainer *t)
-{
-    return pl_objective_find(t->recipe->objective) == PL_OBJECTIVE_CONTRASTIVE;
-}
-
-/* What stands beside the model while pictures and texts are learned to belong together. */
-static pali_status make_towers(pl_trainer *t, pali_error *err)
-{
-    if (!is_contrastive(t))
-        return PALI_OK;
-    if (t->plan.survey.pictures_most > 1)
-        return pl_fail(err, PALI_INPUT, "data: found a row with %zu pictures, expected one in each row with objective contrastive", t->plan.survey.pictures_most);
-    t->towers = pl_towers_new(&t->model->config, t->recipe->text_length, err);
-    return t->towers ? PALI_OK : PALI_MEMORY;
-}
-
-static pl_prefix_attention attention_of(const pl_recipe *r)
-{
-    return is(r->prefix_attention, "causal") ? PL_ATTENTION_CAUSAL : is(r->prefix_attention, "image") ? PL_ATTENTION_IMAGE : PL_ATTENTION_FULL;
-}
-
-static pl_layout_options layout_of(const pl_trainer *t)
-{
-    const pl_recipe *r = t->recipe;
-    return (pl_layout_options){.image_tokens = pl_image_tokens(t->model), .attention = attention_of(r), .loss_on_prefix = r->loss_on_prefix,
-                               .weight = is(r->loss, "token_mean") ? PL_WEIGHT_TOKEN : is(r->loss, "root_mean") ? PL_WEIGHT_ROOT : PL_WEIGHT_EXAMPLE,
-                               .text_positions = is_contrastive(t) ? r->text_length : 0, .end = pl_tokenizer_special(t->model->tokenizer)->eos};
-}
-
-static void fill_objective(pl_trainer *t)
-{
-    t->layout = layout_of(t);
-    t->objective = (pl_objective){.model = t->model, .kind = pl_objective_find(t->recipe->objective), .towers = t->towers, .smoothing = (float)t->recipe->label_smoothing, .features = !trains_vision(t->parameters)};
-    const pl_special_ids *special = pl_tokenizer_special(t->model->tokenizer);
-    if (special->loc >= 0)
-        t->objective.spread = (pl_spread){.first = special->loc, .count = special->loc_count, .width = (float)t->recipe->location_smoothing};
-}
-
-pl_plan_options pl_trainer_plan_options(const pl_trainer *t)
-{
-    const char *keep = t->recipe->checkpointing;
-    pl_context ctx = pl_engine_context(&t->engine, NULL);
-    ctx.regime = PL_REGIME_PREFILL;
-    return (pl_plan_options){.context = ctx, .objective = &t->objective, .layout = &t->layout, .parameters = t->parameters, .micro_batch = t->recipe->micro_batch,
-                             .whole_batch = traits_of(t)->whole_batch, .keep = is(keep, "none") ? PL_KEEP_ALL : is(keep, "layers") ? PL_KEEP_BORDERS : -1, .max_memory = t->recipe->max_memory,
-                             .dropout = (float)t->recipe->dropout, .adapter_dropout = (float)t->recipe->lora_dropout};
-}
-
-static pali_status survey_data(pl_trainer *t, pali_error *err)
-{
-    pl_train_plan *p = &t->plan;
-    const pl_recipe *r = t->recipe;
-    const pali_status status = pl_dataset_survey(t->data, SURVEYED, &p->survey, err);
-    if (status != PALI_OK)
-        return status;
-    p->batch = r->batch;
-    p->examples = pl_dataset_epoch(t->data);
-    p->steps = r->steps ? r->steps : pl_schedule_steps(r->epochs, p->examples, r->batch);
-    p->most_pictures = p->survey.pictures_most;
-    p->most_ids = p->survey.complete ? pl_max(2, p->survey.ids_most) : r->text_length + 1;
-    return PALI_OK;
-}
-
-static size_t workers_of(const pl_trainer *t)
-{
-    return t->recipe->workers ? t->recipe->workers : pl_min(4, pl_pool_threads(t->pool));
-}
-
-/* Bytes of pictures of examples that wait, as pixels or as image tokens; those of the step at hand may have both. */
-static uint64_t pictures_ahead(const pl_trainer *t)
-{
-    const pl_siglip_config *v = &t->model->config.vision;
-    const uint64_t pixels = 3 * v->image_size * v->image_size, tokens = t->objective.features ? pl_image_tokens(t->model) * v->width : 0;
-    const uint64_t waits = t->plan.most_pictures * pl_max(pixels, tokens) * sizeof(float);
-    return pl_min(EXAMPLES_AHEAD * waits, BYTES_AHEAD + workers_of(t) * waits) + t->plan.batch * t->plan.most_pictures * (pixels + tokens) * sizeof(float);
-}
-
-/* Are image tokens kept on disk? */
-static bool caches(const pl_trainer *t)
-{
-    return t->objective.features && t->recipe->cache_features && t->plan.most_pictures > 0;
-}
-
-static pali_status make_plan(pl_trainer *t, pali_error *err)
-{
-    pl_optimiser_kind kind;
-    pali_status status = pl_optimiser_parse(t->recipe->optimizer, "optimizer", &kind, err);
-    if (status != PALI_OK)
-        return status;
-    const pl_optimiser_options optimiser = optimiser_options(t->recipe, kind);
-    t->plan.memory = pl_parameters_forecast(t->parameters, &optimiser);
-    t->plan.examples_ahead = pictures_ahead(t);
-    if (caches(t))
-        t->plan.cache = t->plan.survey.pictures * pl_image_tokens(t->model) * t->model->config.vision.width * (is(t->recipe->cache_type, "bf16") ? 2 : 4);
-    pl_plan_options options = pl_trainer_plan_options(t);
-    if (t->found.path && !(t->recipe->force && t->recipe->micro_batch)) /* how gradients are summed is part of what is resumed */
-        options.micro_batch = (size_t)json_integer_value(json_object_get(t->found.notes, "micro_batch"));
-    return pl_train_plan_make(&t->plan, &options, err);
-}
-
 /* ---- Memory and state ------------------------------------------------- */
 
 static pali_status open_cache(pl_trainer *t, pali_error *err)
 {
     const pl_recipe *r = t->recipe;
-    if (!caches(t))
+    if (!pl_trainer_caches(t))
         return PALI_OK;
     char *folder = r->feature_cache ? pl_format(err, "%s", r->feature_cache) : pl_format(err, "%s/features", r->out);
     char made[160];
@@ -326,7 +158,7 @@ static pali_status open_cache(pl_trainer *t, pali_error *err)
              (int)t->engine.activations);
     const pl_feature_options options = {.folder = folder, .model = pl_feature_model(&t->model->siglip), .made = made,
                                         .tokens = pl_image_tokens(t->model), .width = t->model->config.vision.width,
-                                        .type = is(r->cache_type, "bf16") ? PL_FEATURE_BF16 : PL_FEATURE_F32};
+                                        .type = pl_says(r->cache_type, "bf16") ? PL_FEATURE_BF16 : PL_FEATURE_F32};
     t->cache = pl_feature_cache_open(&options, err);
     free(folder);
     return t->cache ? PALI_OK : pl_status_of(err, PALI_FAILED);
@@ -342,23 +174,22 @@ pali_status pl_trainer_load_from(pl_trainer *t, uint64_t position, pali_error *e
 {
     pl_loader_free(t->loader);
     t->waited_before = 0; /* by this loader */
-    const pl_loader_options options = {.first = position, .workers = workers_of(t), .ahead = EXAMPLES_AHEAD, .bytes = BYTES_AHEAD,
-                                       .stop_on_bad = is(t->recipe->on_bad_row, "stop"), .cache = t->cache, .on_bad = pl_trainer_tell_bad_row, .on_bad_context = t};
+    const pl_loader_options options = {.first = position, .workers = pl_trainer_workers(t), .ahead = PL_TRAIN_EXAMPLES_AHEAD, .bytes = PL_TRAIN_BYTES_AHEAD,
+                                       .stop_on_bad = pl_says(t->recipe->on_bad_row, "stop"), .cache = t->cache, .on_bad = pl_trainer_tell_bad_row, .on_bad_context = t};
     t->loader = pl_loader_new(t->data, &options, err);
     return t->loader ? PALI_OK : pl_status_of(err, PALI_MEMORY);
 }
 
 static pali_status take_memory(pl_trainer *t, pali_error *err)
 {
-    pl_optimiser_kind kind;
-    pali_status status = pl_optimiser_parse(t->recipe->optimizer, "optimizer", &kind, err);
+    pl_optimiser_options options;
+    pali_status status = pl_trainer_optimiser_options(t, &options, err);
     if (status == PALI_OK)
         status = pl_parameters_fill(t->parameters, t->model, t->pool, err);
     if (status != PALI_OK)
         return status;
     if (t->towers)
         pl_towers_fill(t->towers, t->recipe->seed, t->pool);
-    const pl_optimiser_options options = optimiser_options(t->recipe, kind);
     t->optimiser = pl_optimiser_new(&options, t->parameters->tensors, t->parameters->count, t->parameters->groups, t->parameters->group_count, err);
     t->examples = pl_new(t->plan.batch, sizeof *t->examples, "examples of a step", err);
     if (!t->optimiser || !t->examples)
@@ -379,7 +210,7 @@ static pali_status start(pl_trainer *t, pali_error *err)
         status = open_cache(t, err);
     if (status == PALI_OK)
         status = pl_trainer_restore(t, err);
-    if (status == PALI_OK && t->recipe->leak_test && traits_of(t)->predicts)
+    if (status == PALI_OK && t->recipe->leak_test && pl_trainer_traits(t)->predicts)
         status = pl_trainer_check_leaks(t, err);
     if (status == PALI_OK)
         status = pl_trainer_take_folder(t, err);
@@ -405,15 +236,7 @@ static pali_status open_all(pl_trainer *t, pali_error *err)
         status = open_data(t, err);
     if (status != PALI_OK || t->options.rows_only)
         return status;
-    status = survey_data(t, err);
-    if (status == PALI_OK)
-        status = make_towers(t, err);
-    if (status == PALI_OK)
-        status = choose_parameters(t, err);
-    if (status != PALI_OK)
-        return status;
-    fill_objective(t);
-    status = make_plan(t, err);
+    status = pl_trainer_prepare(t, err);
     return status == PALI_OK && !t->options.dry_run ? start(t, err) : status;
 }
 
@@ -484,5 +307,5 @@ const pl_dataset *pl_trainer_dataset(const pl_trainer *t, bool held_out)
 
 pl_show_options pl_trainer_show(const pl_trainer *t)
 {
-    return (pl_show_options){.layout = layout_of(t)};
+    return (pl_show_options){.layout = pl_trainer_layout(t)};
 }

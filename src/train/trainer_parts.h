@@ -11,6 +11,8 @@
 #include "train/snapshot.h"
 #include "train/trainer.h"
 
+#include <string.h>
+
 /* Columns of the log: X(field, name in the CSV, tag in TensorBoard, chart of the report, logarithmic). */
 #define PL_TRAIN_LOG_LIST(X)                                                  \
     X(EXAMPLES, "examples", NULL, NULL, false)                                \
@@ -81,8 +83,27 @@ struct pl_trainer {
     uint64_t samples_step;
 };
 
+/* Examples that are read ahead of the model, and bytes of their pictures, at most. */
+enum { PL_TRAIN_EXAMPLES_AHEAD = 64, PL_TRAIN_BYTES_AHEAD = 256 << 20 };
+
+/* Is a choice of the recipe that word? */
+static inline bool pl_says(const char *choice, const char *word)
+{
+    return strcmp(choice, word) == 0;
+}
+
 /* The context of a computation, with the tape or without. */
 pl_context pl_trainer_context(pl_trainer *t, pl_tape *tape);
+
+/* prepare.c: what is trained, the objective and the plan; model and data are there. */
+pali_status pl_trainer_prepare(pl_trainer *t, pali_error *err);
+
+/* prepare.c: what follows from the recipe. */
+const pl_objective_traits *pl_trainer_traits(const pl_trainer *t);
+pl_layout_options pl_trainer_layout(const pl_trainer *t);
+pali_status pl_trainer_optimiser_options(const pl_trainer *t, pl_optimiser_options *options, pali_error *err);
+size_t pl_trainer_workers(const pl_trainer *t); /* threads that read */
+bool pl_trainer_caches(const pl_trainer *t);    /* are image tokens kept on disk? */
 
 /* What a dry run of the plan is made with. */
 pl_plan_options pl_trainer_plan_options(const pl_trainer *t);

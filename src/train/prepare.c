@@ -1,0 +1,190 @@
+/*
+ * What a run will be, before memory is taken: rows are surveyed, what is
+ * trained is chosen, the objective is filled in, and the memory of all of it is
+ * planned.
+ */
+#include "train/trainer_parts.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { SURVEYED = 20000 }; /* rows whose texts are looked at; all of fewer */
+
+const pl_objective_traits *pl_trainer_traits(const pl_trainer *t)
+{
+    return pl_objective_traits_of(pl_objective_find(t->recipe->objective));
+}
+
+/* ---- What is trained -------------------------------------------------- */
+
+static pl_patterns patterns_of(const pl_recipe_words *words)
+{
+    return (pl_patterns){.items = (const char *const *)words->items, .count = words->count};
+}
+
+static pali_status choose_parameters(pl_trainer *t, pali_error *err)
+{
+    const pl_recipe *r = t->recipe;
+    pl_group_options *groups = pl_new(r->groups.count, sizeof *groups, "groups", err);
+    pl_schedule_kind schedule = PL_SCHEDULE_COSINE;
+    if (!groups)
+        return PALI_MEMORY;
+    pali_status status = pl_schedule_parse(r->schedule, "schedule", &schedule, err);
+    for (size_t i = 0; i < r->groups.count; i++) {
+        const pl_recipe_group *g = &r->groups.items[i];
+        groups[i] = (pl_group_options){.match = patterns_of(&g->match), .lr = g->lr, .weight_decay = g->weight_decay, .warmup = g->warmup};
+    }
+    const pl_parameters_options options = {
+        .train = patterns_of(&r->train), .extras = t->towers ? t->towers->tensors : NULL, .extra_count = t->towers ? t->towers->count : 0, .freeze = patterns_of(&r->freeze),
+        .lora = {.rank = r->lora_rank, .alpha = r->lora_alpha, .rank_stabilised = r->lora_rslora, .gaussian = pl_says(r->lora_init, "gaussian"), .targets = patterns_of(&r->lora_targets),
+                 .further = r->lora_adapter != NULL},
+        .lr = r->lr, .weight_decay = r->weight_decay,
+        .schedule = {.kind = schedule, .total = t->plan.steps, .warmup = pl_schedule_warmup(r->warmup, t->plan.steps), .timescale = r->timescale},
+        .decay = pl_says(r->decay, "kernels") ? PL_DECAY_KERNELS : pl_says(r->decay, "matrices") ? PL_DECAY_MATRICES : PL_DECAY_ALL,
+        .groups = groups, .group_count = r->groups.count, .seed = r->seed};
+    if (status == PALI_OK)
+        status = (t->parameters = pl_parameters_choose(t->model, &options, err)) ? PALI_OK : pl_status_of(err, PALI_USAGE);
+    free(groups);
+    if (status == PALI_OK && r->new_tokens.count > 0 && !pl_parameters_find(t->parameters, "text.embed_tokens.weight"))
+        pl_trainer_tell(t, PL_TRAIN_WARNING, "new_tokens: their rows stay as they were drawn, as train does not name embeddings");
+    return status == PALI_OK ? pl_parameters_attach(t->parameters, t->model, err) : status;
+}
+
+pali_status pl_trainer_optimiser_options(const pl_trainer *t, pl_optimiser_options *options, pali_error *err)
+{
+    const pl_recipe *r = t->recipe;
+    pl_optimiser_kind kind;
+    const pali_status status = pl_optimiser_parse(r->optimizer, "optimizer", &kind, err);
+    if (status != PALI_OK)
+        return status;
+    *options = pl_optimiser_defaults(kind);
+    options->beta1 = r->beta1;
+    options->beta2 = r->beta2;
+    options->eps = r->eps;
+    options->clip = r->clip;
+    if (kind == PL_OPTIMISER_SGD || r->momentum > 0)
+        options->momentum = r->momentum;
+    return PALI_OK;
+}
+
+/* True when the vision tower moves, so that pictures are encoded anew in every step. */
+static bool trains_vision(const pl_parameters *parameters)
+{
+    for (size_t i = 0; i < parameters->count; i++)
+        if (strncmp(parameters->tensors[i].name, "vision.", strlen("vision.")) == 0)
+            return true;
+    return false;
+}
+
+static bool is_contrastive(const pl_trainer *t)
+{
+    return pl_objective_find(t->recipe->objective) == PL_OBJECTIVE_CONTRASTIVE;
+}
+
+/* What stands beside the model while pictures and texts are learned to belong together. */
+static pali_status make_towers(pl_trainer *t, pali_error *err)
+{
+    if (!is_contrastive(t))
+        return PALI_OK;
+    if (t->plan.survey.pictures_most > 1)
+        return pl_fail(err, PALI_INPUT, "data: found a row with %zu pictures, expected one in each row with objective contrastive", t->plan.survey.pictures_most);
+    t->towers = pl_towers_new(&t->model->config, t->recipe->text_length, err);
+    return t->towers ? PALI_OK : PALI_MEMORY;
+}
+
+static pl_prefix_attention attention_of(const pl_recipe *r)
+{
+    return pl_says(r->prefix_attention, "causal") ? PL_ATTENTION_CAUSAL : pl_says(r->prefix_attention, "image") ? PL_ATTENTION_IMAGE : PL_ATTENTION_FULL;
+}
+
+pl_layout_options pl_trainer_layout(const pl_trainer *t)
+{
+    const pl_recipe *r = t->recipe;
+    return (pl_layout_options){.image_tokens = pl_image_tokens(t->model), .attention = attention_of(r), .loss_on_prefix = r->loss_on_prefix,
+                               .weight = pl_says(r->loss, "token_mean") ? PL_WEIGHT_TOKEN : pl_says(r->loss, "root_mean") ? PL_WEIGHT_ROOT : PL_WEIGHT_EXAMPLE,
+                               .text_positions = is_contrastive(t) ? r->text_length : 0, .end = pl_tokenizer_special(t->model->tokenizer)->eos};
+}
+
+static void fill_objective(pl_trainer *t)
+{
+    t->layout = pl_trainer_layout(t);
+    t->objective = (pl_objective){.model = t->model, .kind = pl_objective_find(t->recipe->objective), .towers = t->towers, .smoothing = (float)t->recipe->label_smoothing, .features = !trains_vision(t->parameters)};
+    const pl_special_ids *special = pl_tokenizer_special(t->model->tokenizer);
+    if (special->loc >= 0)
+        t->objective.spread = (pl_spread){.first = special->loc, .count = special->loc_count, .width = (float)t->recipe->location_smoothing};
+}
+
+pl_plan_options pl_trainer_plan_options(const pl_trainer *t)
+{
+    const char *keep = t->recipe->checkpointing;
+    pl_context ctx = pl_engine_context(&t->engine, NULL);
+    ctx.regime = PL_REGIME_PREFILL;
+    return (pl_plan_options){.context = ctx, .objective = &t->objective, .layout = &t->layout, .parameters = t->parameters, .micro_batch = t->recipe->micro_batch,
+                             .whole_batch = pl_trainer_traits(t)->whole_batch, .keep = pl_says(keep, "none") ? PL_KEEP_ALL : pl_says(keep, "layers") ? PL_KEEP_BORDERS : -1, .max_memory = t->recipe->max_memory,
+                             .dropout = (float)t->recipe->dropout, .adapter_dropout = (float)t->recipe->lora_dropout};
+}
+
+/* ---- The plan --------------------------------------------------------- */
+
+static pali_status survey_data(pl_trainer *t, pali_error *err)
+{
+    pl_train_plan *p = &t->plan;
+    const pl_recipe *r = t->recipe;
+    const pali_status status = pl_dataset_survey(t->data, SURVEYED, &p->survey, err);
+    if (status != PALI_OK)
+        return status;
+    p->batch = r->batch;
+    p->examples = pl_dataset_epoch(t->data);
+    p->steps = r->steps ? r->steps : pl_schedule_steps(r->epochs, p->examples, r->batch);
+    p->most_pictures = p->survey.pictures_most;
+    p->most_ids = p->survey.complete ? pl_max(2, p->survey.ids_most) : r->text_length + 1;
+    return PALI_OK;
+}
+
+size_t pl_trainer_workers(const pl_trainer *t)
+{
+    return t->recipe->workers ? t->recipe->workers : pl_min(4, pl_pool_threads(t->pool));
+}
+
+/* Bytes of pictures of examples that wait, as pixels or as image tokens; those of the step at hand may have both. */
+static uint64_t pictures_ahead(const pl_trainer *t)
+{
+    const pl_siglip_config *v = &t->model->config.vision;
+    const uint64_t pixels = 3 * v->image_size * v->image_size, tokens = t->objective.features ? pl_image_tokens(t->model) * v->width : 0;
+    const uint64_t waits = t->plan.most_pictures * pl_max(pixels, tokens) * sizeof(float);
+    return pl_min(PL_TRAIN_EXAMPLES_AHEAD * waits, PL_TRAIN_BYTES_AHEAD + pl_trainer_workers(t) * waits) + t->plan.batch * t->plan.most_pictures * (pixels + tokens) * sizeof(float);
+}
+
+bool pl_trainer_caches(const pl_trainer *t)
+{
+    return t->objective.features && t->recipe->cache_features && t->plan.most_pictures > 0;
+}
+
+static pali_status make_plan(pl_trainer *t, pali_error *err)
+{
+    pl_optimiser_options optimiser;
+    const pali_status status = pl_trainer_optimiser_options(t, &optimiser, err);
+    if (status != PALI_OK)
+        return status;
+    t->plan.memory = pl_parameters_forecast(t->parameters, &optimiser);
+    t->plan.examples_ahead = pictures_ahead(t);
+    if (pl_trainer_caches(t))
+        t->plan.cache = t->plan.survey.pictures * pl_image_tokens(t->model) * t->model->config.vision.width * (pl_says(t->recipe->cache_type, "bf16") ? 2 : 4);
+    pl_plan_options options = pl_trainer_plan_options(t);
+    if (t->found.path && !(t->recipe->force && t->recipe->micro_batch)) /* how gradients are summed is part of what is resumed */
+        options.micro_batch = (size_t)json_integer_value(json_object_get(t->found.notes, "micro_batch"));
+    return pl_train_plan_make(&t->plan, &options, err);
+}
+
+pali_status pl_trainer_prepare(pl_trainer *t, pali_error *err)
+{
+    pali_status status = survey_data(t, err);
+    if (status == PALI_OK)
+        status = make_towers(t, err);
+    if (status == PALI_OK)
+        status = choose_parameters(t, err);
+    if (status != PALI_OK)
+        return status;
+    fill_objective(t);
+    return make_plan(t, err);
+}
