@@ -13,8 +13,8 @@
 typedef struct block {
     const char *name;
     size_t first, count;
-    bool full; /* each sees all up to the end of `until`; else each sees those before it, and itself */
-    size_t until;
+    bool full; /* each sees all from `from` up to the end of `until`; else each sees those before it, and itself */
+    size_t from, until;
 } block;
 
 enum { IMAGE, PREFIX, SUFFIX, BLOCKS };
@@ -23,6 +23,12 @@ static void find_blocks(const pl_example *example, const pl_layout_options *layo
 {
     const size_t images = example->image_count * layout->image_tokens, prefix = example->prefix_count;
     const bool full = layout->attention == PL_ATTENTION_FULL;
+    if (layout->text_positions) { /* two towers, neither of which is given <bos> */
+        blocks[IMAGE] = (block){.name = "image", .count = images, .full = true, .until = images};
+        blocks[PREFIX] = (block){.name = "prefix", .first = images, .count = prefix};
+        blocks[SUFFIX] = (block){.name = "text", .first = images + prefix, .count = example->count - prefix, .full = true, .from = images + prefix, .until = images + example->count};
+        return;
+    }
     blocks[IMAGE] = (block){.name = "image", .count = images, .full = layout->attention != PL_ATTENTION_CAUSAL, .until = full ? images + prefix : images};
     blocks[PREFIX] = (block){.name = "prefix", .first = images, .count = prefix, .full = full, .until = images + prefix};
     blocks[SUFFIX] = (block){.name = "suffix", .first = images + prefix, .count = example->count - prefix};
@@ -44,9 +50,9 @@ static size_t targets_of(const pl_example *example, const pl_layout_options *lay
     return count;
 }
 
-static bool is_input(const pl_example *example, size_t i)
+static bool is_input(const pl_example *example, const pl_layout_options *layout, size_t i)
 {
-    return i + 1 < example->count;
+    return layout->text_positions ? i >= example->prefix_count : i + 1 < example->count;
 }
 
 /* ---- Text -------------------------------------------------------------- */
@@ -101,20 +107,17 @@ static pali_status write_head(const pl_dataset *dataset, const pl_example *e, co
     return status;
 }
 
-/* What a row sees, "0-260"; nothing is written of the last id, which stands in no row. */
-static void write_sight(const block *b, size_t row, bool input, char text[48])
+/* What a row sees, "0-260". */
+static void write_sight(const block *b, size_t row, char text[48])
 {
-    if (!input)
-        snprintf(text, 48, "(only predicted)");
-    else
-        snprintf(text, 48, "0-%zu", b->full ? b->until - 1 : row);
+    snprintf(text, 48, "%zu-%zu", b->from, b->full ? b->until - 1 : row);
 }
 
 static pali_status write_images(const block *b, const pl_show_options *options, pl_buffer *out, pali_error *err)
 {
     char places[48], sight[48];
     snprintf(places, sizeof places, "%zu-%zu", b->first, b->first + b->count - 1);
-    write_sight(b, b->first, true, sight);
+    write_sight(b, b->first, sight);
     return pl_buffer_printf(out, err, "%s%8s        -  %-20s  %s%s\n", options->colour ? "\x1b[2m" : "", places, "<image>", b->full ? sight : "those before", options->colour ? "\x1b[0m" : "");
 }
 
@@ -138,10 +141,13 @@ static pali_status write_piece(const pl_tokenizer *tokenizer, int32_t id, pl_buf
 
 static pali_status write_token(const pl_dataset *dataset, const pl_example *e, const pl_show_options *options, const block *b, size_t i, pl_buffer *out, pali_error *err)
 {
-    char sight[48];
+    char sight[48] = "(only predicted)";
     const size_t row = e->image_count * options->layout.image_tokens + i;
     const bool learned = is_target(e, &options->layout, i);
-    write_sight(b, row, is_input(e, i), sight);
+    if (is_input(e, &options->layout, i))
+        write_sight(b, row, sight);
+    else if (options->layout.text_positions)
+        snprintf(sight, sizeof sight, "(left out)");
     pali_status status = pl_buffer_printf(out, err, "%s%8zu %8d  ", !options->colour ? "" : learned ? "\x1b[1;32m" : "\x1b[2m", row, (int)e->ids[i]);
     if (status == PALI_OK)
         status = write_piece(pl_dataset_options(dataset)->tokenizer, e->ids[i], out, err);
@@ -224,7 +230,7 @@ static json_t *token_json(const pl_dataset *dataset, const pl_example *e, const 
     const size_t row = e->image_count * options->layout.image_tokens + i;
     const char *const bytes = pl_tokenizer_piece(pl_dataset_options(dataset)->tokenizer, e->ids[i], &length);
     char *const piece = pl_strndup(bytes ? bytes : "", bytes ? length : 0, NULL);
-    json_t *const sees = is_input(e, i) ? json_pack("[i, I]", 0, (json_int_t)(b->full ? b->until - 1 : row)) : json_null();
+    json_t *const sees = is_input(e, &options->layout, i) ? json_pack("[I, I]", (json_int_t)b->from, (json_int_t)(b->full ? b->until - 1 : row)) : json_null();
     json_t *const token = piece ? json_pack("{s:I, s:i, s:o, s:s, s:o, s:b}", "place", (json_int_t)row, "id", (int)e->ids[i], "piece", pl_json_string(piece), "block", b->name, "sees", sees, "learned",
                                             is_target(e, &options->layout, i))
                                 : NULL;

@@ -182,13 +182,29 @@ static size_t retrieved(pl_trainer *t)
     return right;
 }
 
+/* Two towers: the text sees all of itself and no picture; <bos> goes to neither. */
+static void expect_shown(const pl_trainer *t)
+{
+    const pl_show_options options = pl_trainer_show(t);
+    pl_example *example = pl_example_read(t->data, pl_dataset_place(t->data, 0), NULL, false, NULL);
+    assert_non_null(example);
+    char *text = pl_example_text(t->data, example, &options, NULL), sight[40];
+    assert_non_null(text);
+    snprintf(sight, sizeof sight, " 17-%zu\n", 16 + example->count - 1);
+    const char *const bos = strstr(text, "'<bos>'"), *const eos = strstr(text, "'<eos>'");
+    if (!bos || !eos || !strstr(bos, "(left out)") || !strstr(eos, sight) || strstr(text, "yes"))
+        fail_msg("%s", text);
+    free(text);
+    pl_example_free(example);
+}
+
 static void test_pairs_learn(void **state)
 {
     (void)state;
     char lines[500];
     pl_recipe recipe;
     double first = 0;
-    snprintf(lines, sizeof lines, "objective: contrastive\ndata: %s\ntext_length: 8\nbatch: 32\nsteps: 160\nlr: 3e-3\n", write_pairs());
+    snprintf(lines, sizeof lines, "objective: contrastive\ndata: %s\ntext_length: 12\nbatch: 32\nsteps: 160\nlr: 3e-3\n", write_pairs());
     pl_trainer *const t = run(&recipe, lines, "pairs", 0, &first);
     const size_t right = retrieved(t);
     print_message("loss %.3f, then %.3f; %zu of %d pictures find their text; temperature %.3g, bias %.3g\n", first, t->last.loss, right, PAIRS, exp((double)*t->towers->log_temperature),
@@ -205,6 +221,7 @@ static void test_pairs_learn(void **state)
         if (!pl_parameters_find(t->parameters, t->towers->tensors[i].name))
             fail_msg("%s is not trained", t->towers->tensors[i].name);
     assert_true(*t->towers->bias != -10);
+    expect_shown(t);
     pl_trainer_free(t);
     pl_recipe_close(&recipe);
     expect_model("pairs");
