@@ -28,11 +28,16 @@ pali_status pl_folder_make(const char *path, pali_error *err)
         if (*at != '/')
             continue;
         *at = '\0';
-        reason = mkdir(part, 0777) == 0 || errno == EEXIST || pl_is_folder(part) ? 0 : errno;
+        if (mkdir(part, 0777) != 0 && errno != EEXIST) {
+            const int why = errno;
+            reason = pl_is_folder(part) ? 0 : why;
+        }
         *at = '/';
     }
-    if (reason == 0 && mkdir(path, 0777) != 0 && !pl_is_folder(path))
-        reason = errno;
+    if (reason == 0 && mkdir(path, 0777) != 0) {
+        const int why = errno; /* looking for the folder would write over it */
+        reason = pl_is_folder(path) ? 0 : why;
+    }
     free(part);
     return reason ? fail(path, "make the folder", reason, err) : PALI_OK;
 }
