@@ -176,9 +176,9 @@ static pali_status check_recipe(const pl_trainer *t, pali_error *err)
     if (status == PALI_OK)
         status = pl_recipe_difference(&before, t->recipe, false, &difference, &count, err);
     if (status == PALI_OK && count > 0 && !t->recipe->force)
-        status = pl_fail(err, PALI_USAGE, "%s: the run was begun with another recipe; force=true goes on with this one, resume=never and force=true begin anew:\n%s", t->found.path, difference.data);
+        status = pl_fail(err, PALI_USAGE, "%s: the run was begun with another recipe; force=true goes on with this one, resume=never and force=true begin anew: %s", t->found.path, difference.data);
     else if (status == PALI_OK && count > 0)
-        pl_trainer_tell(t, PL_TRAIN_WARNING, "the recipe is another one than before:\n%s", difference.data);
+        pl_trainer_tell(t, PL_TRAIN_WARNING, "the recipe is another one than before: %s", difference.data);
     free(difference.data);
     pl_recipe_close(&before);
     return status;

@@ -50,6 +50,8 @@ static bool is_group_of_keys(const char *name)
 static pali_status refuse_unknown(const reading *r, const pl_yaml *node, const char *name)
 {
     char place[256], shown[80], hint[128];
+    if (is_group_of_keys(name))
+        return pl_fail(r->err, PALI_USAGE, "%s: %s: expected a map of keys, or one of them, %s.KEY", pl_yaml_key_place(node, place), name, name);
     return pl_fail(r->err, PALI_USAGE, "%s: unknown key %s%s", pl_yaml_key_place(node, place), pl_printable(name, strlen(name), shown),
                    pl_key_suggest(pl_recipe_keys, pl_recipe_key_count, name, hint));
 }

@@ -145,7 +145,7 @@ typedef struct pl_recipe_groups {
     X(COUNT, text_length, "text_length", "128", "2..32768", FIXED, "tokens of text in an example, the rest is cut off; of contrastive: the text tower's positions")       \
     X(FLAG, shuffle, "shuffle", "true", "", FIXED, "a new order in each epoch")                                               \
     X(CHOICE, pictures, "pictures", "", "needed|optional|none", FIXED, "whether rows show pictures (needed; for language: none)") \
-    X(CHOICE, on_bad_row, "on_bad_row", "stop", "stop|skip", FIXED, "a row that cannot be used")                              \
+    X(CHOICE, on_bad_row, "on_bad_row", "stop", "stop|skip", FREE,  "a row that cannot be used")                              \
     X(COUNT, workers, "workers", "0", "0..256", FREE, "threads that decode pictures ahead (0: by the processor)")             \
     X(FLAG, cache_features, "cache_features", "true", "", FREE, "keep image tokens on disk while the vision tower is frozen") \
     X(PATH, feature_cache, "feature_cache", "", "", FREE, "where (in out)")                                                   \
@@ -200,8 +200,8 @@ void pl_recipe_close(pl_recipe *recipe);
 pali_status pl_recipe_write(const pl_recipe *recipe, pl_buffer *out, pali_error *err);
 
 /*
- * Appends a line "key: old -> new" for each key that differs and that a resumed
- * run must have as it was (`all`: for any that differs); *count says how many.
+ * Appends "key: old -> new; key: ..." of the keys that differ and that a resumed
+ * run must have as they were (`all`: of any that differ); *count says how many.
  */
 pali_status pl_recipe_difference(const pl_recipe *before, const pl_recipe *now, bool all, pl_buffer *out, size_t *count, pali_error *err);
 

@@ -27,6 +27,17 @@ const size_t pl_source_key_count = sizeof pl_source_keys / sizeof *pl_source_key
 const size_t pl_group_key_count = sizeof pl_group_keys / sizeof *pl_group_keys;
 const size_t pl_recipe_key_count = sizeof pl_recipe_keys / sizeof *pl_recipe_keys;
 
+/* What other trainers call it, where no letters tell. */
+static const struct {
+    const char *name, *key;
+} elsewhere[] = {
+    {"learning_rate", "lr"}, {"batch_size", "batch"}, {"per_device_train_batch_size", "micro_batch"}, {"num_train_epochs", "epochs"}, {"num_epochs", "epochs"},
+    {"max_steps", "steps"}, {"total_steps", "steps"}, {"output_dir", "out"}, {"output", "out"}, {"output_path", "out"}, {"warmup_ratio", "warmup"}, {"warmup_steps", "warmup"},
+    {"lr_scheduler_type", "schedule"}, {"max_grad_norm", "clip"}, {"max_length", "text_length"}, {"gradient_checkpointing", "checkpointing"}, {"gradient_accumulation_steps", "micro_batch"},
+    {"eval_steps", "eval_every"}, {"save_steps", "save_every"}, {"logging_steps", "log_every"}, {"train_data", "data"}, {"dataset", "data"}, {"lora_r", "lora.rank"}, {"r", "lora.rank"},
+    {"target_modules", "lora.targets"}, {"eval_data", "validation"}, {"val_data", "validation"}, {"precision_type", "precision"}, {"prompt", "prefix"},
+};
+
 const char *pl_key_suggest(const pl_recipe_key *keys, size_t count, const char *name, char buf[128])
 {
     const char *nearest = NULL;
@@ -43,6 +54,10 @@ const char *pl_key_suggest(const pl_recipe_key *keys, size_t count, const char *
             nearest = keys[i].name;
         }
     }
+    for (size_t i = 0; !nearest && i < sizeof elsewhere / sizeof *elsewhere; i++)
+        for (size_t k = 0; strcmp(name, elsewhere[i].name) == 0 && k < count; k++)
+            if (keys[k].kind != PL_KIND_TITLE && strcmp(keys[k].name, elsewhere[i].key) == 0)
+                nearest = keys[k].name;
     snprintf(buf, 128, "%s%s%s", nearest ? ", did you mean " : "", nearest ? nearest : "", nearest ? "?" : "");
     return buf;
 }

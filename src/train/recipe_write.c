@@ -160,8 +160,8 @@ static pali_status write_difference(const pl_recipe_key *key, const pl_recipe *b
     if (status == PALI_OK)
         status = pl_value_write(key, (const char *)now + key->place, &fresh, err);
     if (status == PALI_OK && strcmp(old.data, fresh.data) != 0) {
+        status = pl_buffer_printf(out, err, "%s%s: %s -> %s", *count ? "; " : "", key->name, old.data, fresh.data);
         ++*count;
-        status = pl_buffer_printf(out, err, "%s: %s -> %s\n", key->name, old.data, fresh.data);
     }
     free(old.data);
     free(fresh.data);

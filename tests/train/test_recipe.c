@@ -220,15 +220,15 @@ static void test_difference(void **state)
     size_t count;
     assert_int_equal(pl_recipe_difference(&r, &other, false, &out, &count, NULL), PALI_OK);
     assert_int_equal(count, 3);
-    assert_non_null(strstr(out.data, "lr: 3e-05 -> 0.0001\n"));
-    assert_non_null(strstr(out.data, "lora.targets: [q_proj, \"text[.]layers[.][0-3][.].*\"] -> [v_proj]\n"));
+    assert_non_null(strstr(out.data, "lr: 3e-05 -> 0.0001; "));
+    assert_non_null(strstr(out.data, "lora.targets: [q_proj, \"text[.]layers[.][0-3][.].*\"] -> [v_proj]; "));
     assert_non_null(strstr(out.data, "weight: 2, prefix"));
     assert_null(strstr(out.data, "save_every"));
     free(out.data);
     out = (pl_buffer){0};
     assert_int_equal(pl_recipe_difference(&r, &other, true, &out, &count, NULL), PALI_OK);
     assert_int_equal(count, 4);
-    assert_non_null(strstr(out.data, "save_every: 500 -> 7\n"));
+    assert_non_null(strstr(out.data, "; save_every: 500 -> 7"));
     free(out.data);
     pl_recipe_close(&r);
     pl_recipe_close(&other);
@@ -342,7 +342,9 @@ static const struct {
     {GOOD, "lr=1|lr=2", "argument 'lr=2': lr is given again, after argument 'lr=1'"},
     {GOOD, "lora={rank: 4}|lora.rank=3", "argument 'lora.rank=3': lora.rank is given again"},
     {GOOD, "lora.rnak=8", "argument 'lora.rnak=8': unknown key 'lora.rnak', did you mean lora.rank?"},
-    {GOOD, "lora=8", "argument 'lora=8': unknown key 'lora'"},
+    {GOOD, "lora=8", "argument 'lora=8': lora: expected a map of keys, or one of them, lora.KEY"},
+    {GOOD, "learning_rate=1", "unknown key 'learning_rate', did you mean lr?"},
+    {GOOD, "batch_size=1", "unknown key 'batch_size', did you mean batch?"},
     {GOOD, "train=[a", "argument 'train=[a':2:1: no YAML: "},
     {GOOD, "data.4.weight=1", "argument 'data.4.weight=1': data has no '4'"},
     {"model: m\ndata: [d]\n", "data.4.weight=1", "argument 'data.4.weight=1': data has no item '4'"},
