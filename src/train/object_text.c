@@ -17,7 +17,7 @@ typedef struct object {
 
 bool pl_object_any(const json_t *row)
 {
-    static const char *const fields[] = {"objects", "mask", "masks", "box", "bbox"};
+    static const char *const fields[] = {"objects", "mask", "masks", "segmentation", "box", "bbox"};
     for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
         if (json_object_get(row, fields[i]))
             return true;
@@ -68,8 +68,9 @@ static pali_status find_object(const json_t *row, const pl_scene *scene, const j
     const bool own = list && list == json_object_get(row, "objects"); /* it has fields of its own */
     if (own && !json_is_object(item))
         return pl_fail(err, PALI_INPUT, "found %s, expected {\"label\", \"box\", \"mask\"}", pl_json_type_name(item));
+    const json_t *const mask = json_object_get(item, "mask");
     if (own || !list)
-        *out = (object){.box = json_object_get(item, "box"), .bbox = json_object_get(item, "bbox"), .mask = json_object_get(item, "mask")};
+        *out = (object){.box = json_object_get(item, "box"), .bbox = json_object_get(item, "bbox"), .mask = mask ? mask : json_object_get(item, "segmentation") /* COCO's name */};
     else
         *out = (object){.mask = item};
     if (own)
@@ -112,9 +113,12 @@ static pali_status read_box(const object *o, const pl_scene *scene, pali_box *bo
         return pl_fail(err, PALI_INPUT, "field 'box': found %g, %g to %g, %g, expected pixels within the picture of %zu x %zu", sides[0], sides[1], sides[2], sides[3], scene->width,
                        scene->height);
     *box = (pali_box){.y1 = fmax(sides[1], 0), .x1 = fmax(sides[0], 0), .y2 = fmin(sides[3], height), .x2 = fmin(sides[2], width)};
-    return box->y2 > box->y1 && box->x2 > box->x1
-               ? PALI_OK
-               : pl_fail(err, PALI_INPUT, "field 'box': found %g, %g to %g, %g, expected the left upper corner, then the right lower one", sides[0], sides[1], sides[2], sides[3]);
+    if (!(box->y2 > box->y1 && box->x2 > box->x1))
+        return pl_fail(err, PALI_INPUT, "field 'box': found %g, %g to %g, %g, expected the left upper corner, then the right lower one", sides[0], sides[1], sides[2], sides[3]);
+    if (box->x2 <= 1 && box->y2 <= 1 && scene->width > 1 && scene->height > 1)
+        return pl_fail(err, PALI_INPUT, "field 'box': found %g, %g to %g, %g, all within one pixel, expected pixels of the picture of %zu x %zu, not parts of its sides", sides[0], sides[1], sides[2],
+                       sides[3], scene->width, scene->height);
+    return PALI_OK;
 }
 
 /* ---- Masks ------------------------------------------------------------- */

@@ -283,8 +283,11 @@ static void masks_of_the_row(void **state)
     pl_example_free(two);
     pl_example_free(place);
     pl_example *const polygon = good("{\"image\": \"000001.png\", \"prefix\": \"segment ring\", \"mask\": [[10, 10, 60, 10, 60, 60, 10, 60]], \"box\": [10, -0.5, 60, 60]}", source, options);
+    pl_example *const coco = good("{\"image\": \"000001.png\", \"prefix\": \"segment ring\", \"segmentation\": [[10, 10, 60, 10, 60, 60, 10, 60]], \"bbox\": [10, -0.5, 50, 60.5]}", source, options);
     assert_int_equal(strlen(polygon->suffix), 36 + 16 * 8 + 5);
+    assert_string_equal(coco->suffix, polygon->suffix);
     pl_example_free(polygon);
+    pl_example_free(coco);
     pl_codec_free(codec);
 }
 
@@ -389,6 +392,8 @@ static void bad_rows_say_what_is_wrong(void **state)
         {"{\"image\": \"a.png\", \"prefix\": \"p\", \"box\": \"0 0 1 1\"}", "field 'box': found text, expected a list of four numbers"},
         {"{\"image\": \"a.png\", \"prefix\": \"p\", \"box\": [0, 0, 1000, 1]}", "expected pixels within the picture of "},
         {"{\"image\": \"a.png\", \"prefix\": \"p\", \"box\": [3, 0, 2, 1]}", "expected the left upper corner, then the right lower one"},
+        {"{\"image\": \"a.png\", \"prefix\": \"p\", \"box\": [0.1, 0.2, 0.5, 1]}", "expected pixels of the picture of 61 x 47, not parts of its sides"},
+        {"{\"image\": \"a.png\", \"prefix\": \"p\", \"bbox\": [0, 0, 1, 1]}", "not parts of its sides"},
         {"{\"image\": \"a.png\", \"prefix\": \"p\", \"box\": [1, 1, 1, 1]}", "expected the left upper corner, then the right lower one"},
         {"{\"image\": \"a.png\", \"prefix\": \"detect x\", \"mask\": \"none.png\"}", "field 'mask': "},
         {"{\"image\": \"a.png\", \"prefix\": \"detect x\", \"mask\": 3}", "field 'mask': found a number, expected a path"},
@@ -444,6 +449,7 @@ static void a_survey_bounds_the_rows(void **state)
     assert_int_equal(pl_dataset_survey(dataset, SIZE_MAX, &survey, NULL), PALI_OK);
     assert_int_equal(survey.rows, 5);
     assert_int_equal(survey.bad, 2);
+    assert_non_null(strstr(survey.first_bad.message, "survey.jsonl:3: column "));
     assert_int_equal(survey.pictures_most, 2);
     assert_int_equal(survey.pictures, 4);
     assert_int_equal(survey.texts, 5);
