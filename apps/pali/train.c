@@ -77,8 +77,6 @@ static int run(const settings *given, pali_trainer *trainer, train_say *say)
     const pali_status status = pali_trainer_run(trainer, &err);
     train_say_end(say);
     finish_output(0);
-    if (status == PALI_CANCELLED)
-        return fail(status, "interrupted after step %llu of %llu, which is saved; the same command goes on", (unsigned long long)say->step, (unsigned long long)say->steps);
     if (status != PALI_OK)
         return fail_error(&err);
     if (given->json)

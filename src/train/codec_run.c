@@ -238,7 +238,7 @@ pali_status pl_codec_run_all(pl_codec_run *run, pali_error *err)
     while (pl_codec_trainer_steps(run->trainer) < steps) {
         if (run->options.stop && run->options.stop(run->options.context)) {
             const pali_status saved = pl_codec_run_save(run, err);
-            return saved == PALI_OK ? pl_fail(err, PALI_CANCELLED, "stopped after step %llu", (unsigned long long)pl_codec_trainer_steps(run->trainer)) : saved;
+            return saved == PALI_OK ? pl_fail(err, PALI_CANCELLED, "interrupted after step %llu; the same command goes on from there", (unsigned long long)pl_codec_trainer_steps(run->trainer)) : saved;
         }
         pali_status status = pl_codec_run_step(run, NULL, err);
         const uint64_t step = pl_codec_trainer_steps(run->trainer);

@@ -217,7 +217,7 @@ static pali_status start(pl_trainer *t, pali_error *err)
     if (status == PALI_OK)
         status = pl_trainer_load_from(t, t->seen, err);
     if (status == PALI_OK)
-        status = pl_log_open(&t->log, t->recipe->out, pl_train_columns, PL_TRAIN_COLUMNS, t->resumed, t->begun_at, err);
+        status = pl_log_open(&t->log, t->recipe->out, pl_train_columns, PL_TRAIN_COLUMNS, t->resumed, t->begun_at - t->unmeasured /* that step is logged again */, err);
     return status;
 }
 
