@@ -19,7 +19,7 @@ pali_status pl_jsonl_parse(const char *text, size_t length, json_t **row, pali_e
     *row = json_loadb(text, length, JSON_REJECT_DUPLICATES, &error);
     if (!*row)
         return json_error_code(&error) == json_error_out_of_memory ? pl_fail_memory(err, "row", length)
-                                                                   : pl_fail(err, PALI_INPUT, "column %d: %s", error.column, error.text);
+                                                                   : pl_fail(err, PALI_INPUT, "column %d: %s; expected JSON, one object a line", error.column, error.text);
     if (json_is_object(*row))
         return PALI_OK;
     const pali_status status = pl_fail(err, PALI_INPUT, "found %s, expected an object", pl_json_type_name(*row));

@@ -113,6 +113,7 @@ pali_status pl_dataset_check(const pl_dataset *dataset, const char *identity, pa
 /* What can be said of the rows before a step is made, for the plan of memory. */
 typedef struct pl_data_survey {
     size_t rows, bad;        /* looked at, and of these not readable as JSON with the fields they need */
+    pali_error first_bad;    /* why the first of them is */
     size_t pictures_most;    /* of one row: over all rows */
     size_t texts;            /* that were tokenized: prompts with each of their answers */
     size_t ids_most;         /* of one example, after cutting */

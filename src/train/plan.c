@@ -195,7 +195,11 @@ pali_status pl_train_plan_make(pl_train_plan *plan, const pl_plan_options *optio
 static pali_status append_steps(const pl_train_plan *p, const pl_parameters *parameters, pl_buffer *text, pali_error *err)
 {
     const pl_data_survey *d = &p->survey;
-    pali_status status = pl_buffer_printf(text, err, "data      %zu rows; %.1f tokens of text on average, %zu at most, %zu of %zu answers are cut off\n", d->rows, d->ids_mean, d->ids_most, d->truncated, d->texts);
+    pali_status status = pl_buffer_printf(text, err, "data      %zu rows", d->rows);
+    if (status == PALI_OK && d->bad > 0)
+        status = pl_buffer_printf(text, err, ", of which %zu cannot be used", d->bad);
+    if (status == PALI_OK)
+        status = pl_buffer_printf(text, err, "; %.1f tokens of text on average, %zu at most, %zu of %zu answers are cut off\n", d->ids_mean, d->ids_most, d->truncated, d->texts);
     if (status == PALI_OK)
         status = pl_buffer_printf(text, err, "steps     %llu of %zu examples, %zu at a time\n", (unsigned long long)p->steps, p->batch, p->micro_batch);
     if (status == PALI_OK)
@@ -209,8 +213,11 @@ char *pl_train_plan_text(const pl_train_plan *plan, const pl_parameters *paramet
     char total[32], limit[32], mapped[32], disk[32];
     pali_status status = append_steps(plan, parameters, &text, err);
     if (status == PALI_OK)
-        status = pl_buffer_printf(&text, err, "memory    %s of %s (%s); besides, %s of weights are mapped from files\n          ", pl_bytes_text(plan->total, total),
-                                  pl_bytes_text(plan->limit, limit), plan->where, pl_bytes_text(plan->memory.mapped, mapped));
+        status = pl_buffer_printf(&text, err, "memory    %s of %s (%s)", pl_bytes_text(plan->total, total), pl_bytes_text(plan->limit, limit), plan->where);
+    if (status == PALI_OK && plan->memory.mapped > 0)
+        status = pl_buffer_printf(&text, err, "; besides, %s of weights are mapped from files", pl_bytes_text(plan->memory.mapped, mapped));
+    if (status == PALI_OK)
+        status = pl_buffer_printf(&text, err, "\n          ");
     if (status == PALI_OK)
         status = append_parts(plan, &text, err);
     if (status == PALI_OK)

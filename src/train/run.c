@@ -108,7 +108,10 @@ static pali_status make_step(pl_trainer *t, pali_error *err)
     const double made = (double)(t->last.step - t->begun_at);
     t->loss_since += t->last.loss;
     t->steps_since++;
-    t->last.seconds_left = (pl_now() - t->began) / made * (double)(t->plan.steps - t->last.step);
+    const double now = pl_now();
+    if (is_due(t, t->recipe->log_every)) /* what the row of the log will say but for measuring */
+        t->last.tokens_per_second = (double)t->rows_since / (now - t->last_logged);
+    t->last.seconds_left = (now - t->began) / made * (double)(t->plan.steps - t->last.step);
     tell_as(t, PL_TRAIN_STEP);
     return PALI_OK;
 }
@@ -123,6 +126,8 @@ pali_status pl_trainer_run(pl_trainer *t, pali_error *err)
             status = look_after(t, err);
         if (status == PALI_CANCELLED)
             return stop_run(t, err);
+        if (status == PALI_INPUT && t->last.step > t->saved_at) /* a row's fault: the weights are good, and on_bad_row=skip goes on with them */
+            pl_trainer_keep(t, false, NULL);
         if (status != PALI_OK)
             return status;
     }

@@ -160,7 +160,7 @@ static pali_status move(pl_trainer *t, double weight, pali_error *err)
     pl_step_report report;
     const pali_status status = pl_optimiser_step(t->optimiser, &ctx, 1 / weight, &report, err);
     if (status != PALI_OK) {
-        pl_error_prefix(err, "step %llu (batch from %s:%zu on)", (unsigned long long)t->last.step, pl_dataset_path(t->data, t->examples[0]->place.source), t->examples[0]->line);
+        pl_error_prefix(err, "batch from %s:%zu on", pl_dataset_path(t->data, t->examples[0]->place.source), t->examples[0]->line);
         return status;
     }
     t->last.lr = report.lr;

@@ -54,7 +54,10 @@ static pali_status survey_row(const pl_dataset *dataset, pl_place place, wanted 
         status = survey_texts(dataset, place, row, survey, ids, err);
     if (want.pictures) {
         survey->rows++;
-        survey->bad += status == PALI_INPUT;
+        if (status == PALI_INPUT && survey->bad++ == 0) {
+            survey->first_bad = *err;
+            pl_error_prefix(&survey->first_bad, "%s:%zu", pl_dataset_path(dataset, place.source), pl_dataset_line(dataset, place.source, place.row));
+        }
         if (status == PALI_OK) {
             survey->pictures += pl_row_pictures_count(&pictures);
             survey->pictures_most = pl_max(survey->pictures_most, pl_row_pictures_count(&pictures));
