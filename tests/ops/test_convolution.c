@@ -126,12 +126,12 @@ static void compare(const golden *g, const float *nchw, const char *level)
     assert_true(fabs(squares - g->squares) <= 4 * tolerance * sqrt(g->squares * (double)count) + tolerance);
 }
 
-static void run(golden *g, const pl_kernels *kernels, pl_pool *pool, float *out)
+static void run(golden *g, const pl_kernels *kernels, pl_regime regime, pl_pool *pool, float *out)
 {
     float *input = hashed(g->pictures * g->in * g->height * g->width, 1), *bias = hashed(g->out, 3), *weight = weight_of(g);
     g->c.map.bias = bias;
     pl_arena arena = pl_arena_plan();
-    pl_context ctx = {.kernels = kernels, .pool = pool, .arena = &arena, .activations = PL_ACTIVATIONS_F32, .regime = PL_REGIME_PREFILL};
+    pl_context ctx = {.kernels = kernels, .pool = pool, .arena = &arena, .activations = PL_ACTIVATIONS_F32, .regime = regime};
     pass(&ctx, g, NULL);
     const size_t peak = arena.peak;
     assert_int_equal(pl_arena_init(&arena, peak, "test", NULL), PALI_OK);
@@ -162,9 +162,9 @@ static void against_pytorch(void **state)
             const size_t outputs = goldens[g].pictures * goldens[g].out * goldens[g].out_height * goldens[g].out_width;
             float *alone = malloc(outputs * sizeof *alone), *together = malloc(outputs * sizeof *together);
             assert_true(alone && together);
-            run(&goldens[g], pl_kernels_get(*level, NULL), NULL, alone);
+            run(&goldens[g], pl_kernels_get(*level, NULL), PL_REGIME_PREFILL, NULL, alone);
             compare(&goldens[g], alone, *level);
-            run(&goldens[g], pl_kernels_get(*level, NULL), pool, together);
+            run(&goldens[g], pl_kernels_get(*level, NULL), PL_REGIME_PREFILL, pool, together);
             assert_memory_equal(alone, together, outputs * sizeof *alone);
             free(alone);
             free(together);
@@ -189,6 +189,26 @@ static void published_check(void **state)
     for (int i = 0; i < 16; i++)
         assert_true(y[i] == expected[i]);
     pl_arena_free(&arena);
+}
+
+/* 65 pictures of four pixels: where tasks take 64 of them, the last one's few rows are multiplied as the others' are. */
+static void small_pictures(void **state)
+{
+    (void)state;
+    golden g = {.pictures = 65, .in = 32, .out = 24, .height = 2, .width = 2, .out_height = 2, .out_width = 2, .c = {.kernel = 3, .stride = 1, .padding = 1}};
+    const size_t outputs = g.pictures * g.out * 4;
+    float *in_tasks = malloc(outputs * sizeof *in_tasks), *at_once = malloc(outputs * sizeof *at_once);
+    assert_true(in_tasks && at_once);
+    pl_pool *pool = pl_pool_new(3, NULL);
+    assert_non_null(pool);
+    for (const char *const *level = pl_kernel_levels(); *level; level++) {
+        run(&g, pl_kernels_get(*level, NULL), PL_REGIME_BY_ROWS, NULL, in_tasks);
+        run(&g, pl_kernels_get(*level, NULL), PL_REGIME_BY_ROWS, pool, at_once);
+        assert_memory_equal(in_tasks, at_once, outputs * sizeof *in_tasks);
+    }
+    pl_pool_free(pool);
+    free(in_tasks);
+    free(at_once);
 }
 
 static void sides(void **state)
@@ -230,6 +250,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(against_pytorch),
         cmocka_unit_test(published_check),
+        cmocka_unit_test(small_pictures),
         cmocka_unit_test(sides),
         cmocka_unit_test(relu),
     };

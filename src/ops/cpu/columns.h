@@ -39,7 +39,7 @@ void pl_convolution_backward(pl_context *ctx, const void *record);
 /* Pictures that a task takes through a convolution at a time: so many that products have work, as few as stay in cache. */
 size_t pl_pictures_at_a_time(pl_grid small);
 
-/* The context of one task: its thread alone, and a piece of memory of its own; a plan arena where that is NULL. */
+/* The context of one task: its thread alone, and a piece of memory of its own; a plan arena where that is NULL. Its rows are some of many. */
 pl_context pl_context_of_task(const pl_context *ctx, pl_arena *arena, void *memory, size_t bytes);
 
 #endif

@@ -41,7 +41,7 @@ size_t pl_pictures_at_a_time(pl_grid small)
 pl_context pl_context_of_task(const pl_context *ctx, pl_arena *arena, void *memory, size_t bytes)
 {
     *arena = memory ? (pl_arena){.block = memory, .size = bytes} : pl_arena_plan();
-    return (pl_context){.kernels = ctx->kernels, .arena = arena, .activations = ctx->activations, .regime = ctx->regime};
+    return (pl_context){.kernels = ctx->kernels, .arena = arena, .activations = ctx->activations, .regime = PL_REGIME_PREFILL};
 }
 
 /* ---- Forward ---------------------------------------------------------- */

@@ -3,6 +3,7 @@
  * inference needs nothing. Masks are computed where they are needed, from a
  * counter, and stored nowhere; so a region that runs again has the same ones.
  */
+#include "base/random.h"
 #include "ops/ops.h"
 
 typedef struct dropout {
@@ -13,20 +14,12 @@ typedef struct dropout {
     pl_rows x;
 } dropout;
 
-/* A bijection of 64 bits in which every bit depends on all (splitmix64's, Steele et al. 2014). */
-static uint64_t mix(uint64_t x)
-{
-    x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9u;
-    x = (x ^ x >> 27) * 0x94d049bb133111ebu;
-    return x ^ x >> 31;
-}
-
 static void dropout_row(void *context, size_t t, size_t thread)
 {
     (void)thread;
     const dropout *d = context;
     const uint64_t golden = 0x9e3779b97f4a7c15u; /* 2^64 / the golden ratio: row 0 of key 0 is no fixed point */
-    d->kernels->dropout(d->x.width, mix(d->key + (t + 1) * golden), d->threshold, d->scale, d->x.data + t * d->x.width);
+    d->kernels->dropout(d->x.width, pl_random_mix(d->key + (t + 1) * golden), d->threshold, d->scale, d->x.data + t * d->x.width);
 }
 
 /* Drops values of d.x, or of its gradient. */
@@ -50,7 +43,7 @@ void pl_op_dropout_inplace(pl_context *ctx, float rate, uint64_t site, pl_rows x
         return;
     const double kept = 1 - (double)rate;
     const dropout d = {
-        .key = mix(ctx->tape->dropout_key ^ mix(site + 1)),
+        .key = pl_random_mix(ctx->tape->dropout_key ^ pl_random_mix(site + 1)),
         .threshold = kept > 0 ? (uint32_t)((double)rate * 0x1p32) : UINT32_MAX,
         .scale = kept > 0 ? (float)(1 / kept) : 0,
         .x = x,

@@ -4,6 +4,7 @@
  * tape where its backward needs what it was given.
  */
 #include "ops/cpu/product.h"
+#include "ops/cpu/rows.h"
 
 /* x as an adapter sees it while it is taught: some values dropped (arXiv 2106.09685, section 4). */
 static pl_rows adapter_input(pl_context *ctx, pl_rows x)
@@ -14,6 +15,11 @@ static pl_rows adapter_input(pl_context *ctx, pl_rows x)
     pl_op_copy(ctx, x, dropped);
     pl_op_dropout_inplace(ctx, ctx->tape->adapter_dropout, ctx->tape->sites++, dropped);
     return dropped;
+}
+
+static void add_scaled_row(const pl_row_job *job, size_t t)
+{
+    job->kernels->axpy(job->y.width, job->number, pl_row_of(job->x, t), pl_row_of(job->y, t));
 }
 
 /* y += scale * B A x for each adapter, y being the outputs from `first` on. */
@@ -28,9 +34,7 @@ static void add_adapters_inplace(pl_context *ctx, const pl_linear *linear, pl_ro
         const pl_rows up = pl_constant_push(ctx, y.count, y.width);
         pl_product(ctx, &a, &(pl_epilogue){0}, input, down);
         pl_product(ctx, &b, &(pl_epilogue){0}, down, up);
-        if (!pl_dry(ctx))
-            for (size_t t = 0; t < y.count; t++)
-                ctx->kernels->axpy(y.width, change->scale, up.data + t * y.width, y.data + t * y.width);
+        pl_each_row(ctx, add_scaled_row, (pl_row_job){.x = up, .y = y, .number = change->scale});
         pl_arena_release(ctx->arena, inner);
         pl_record_product(ctx, &a, NULL, 1, input, down);
         pl_record_product(ctx, &b, NULL, change->scale, down, y);

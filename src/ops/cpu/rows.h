@@ -16,7 +16,7 @@ struct pl_row_job {
     pl_rows x, z, y;             /* inputs and output; borrowed from the arena */
     pl_rows dx, dz, dy;          /* their gradients, in backward; data is NULL where none is wanted */
     const float *scale, *bias;   /* [D] of a norm, borrowed */
-    float eps, number;           /* number: RMSNorm's offset, the cap, or the embedding's scale */
+    float eps, number;           /* number: RMSNorm's offset, the cap, or the scale of an embedding or adapter */
     const pl_tensor *table;      /* [V, D], borrowed */
     const int32_t *ids;          /* [T], borrowed */
     const size_t *rows;          /* [T], borrowed */
