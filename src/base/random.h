@@ -16,6 +16,12 @@ static inline uint64_t pl_random_mix(uint64_t x)
     return x ^ x >> 31;
 }
 
+/* The same as a stream of its own: the next 64 bits. */
+static inline uint64_t pl_random_next(uint64_t *state)
+{
+    return pl_random_mix(*state += 0x9e3779b97f4a7c15u);
+}
+
 /* 64 random bits. */
 static inline uint64_t pl_random_bits(uint64_t key, uint64_t counter)
 {

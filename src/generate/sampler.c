@@ -1,15 +1,14 @@
 /* Sampling. Probabilities are summed in double, in a fixed order: a seed gives one answer everywhere. */
 #include "generate/sampler.h"
 
+#include "base/random.h"
+
 #include <math.h>
 
-/* splitmix64 (Steele, Lea & Flood 2014): a uniform number in [0, 1). */
+/* In [0, 1). */
 static double uniform(uint64_t *state)
 {
-    uint64_t z = *state += 0x9e3779b97f4a7c15u;
-    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
-    return (double)((z ^ z >> 31) >> 11) * 0x1p-53;
+    return (double)(pl_random_next(state) >> 11) * 0x1p-53;
 }
 
 /* Ids stand in a heap by falling logit; of equal ones the lower id comes first. */

@@ -5,6 +5,7 @@
  */
 #include "model/random.h"
 
+#include "base/random.h"
 #include "base/text.h"
 #include "model/recast.h"
 
@@ -20,18 +21,9 @@ enum {
     ALIGNMENT = 64
 };
 
-/* splitmix64 (Steele, Lea & Flood 2014). */
-static uint64_t next_bits(uint64_t *state)
-{
-    uint64_t z = *state += 0x9e3779b97f4a7c15u;
-    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
-    return z ^ z >> 31;
-}
-
 static double uniform(uint64_t *state)
 {
-    return ((double)(next_bits(state) >> 11) + 0.5) * 0x1p-53;
+    return ((double)(pl_random_next(state) >> 11) + 0.5) * 0x1p-53;
 }
 
 /* Box and Muller. */
@@ -80,7 +72,7 @@ static void make_quantised(const struct quantised *q, double deviation, uint64_t
 {
     const size_t size = pl_dtype_bytes(q->type);
     for (size_t i = 0; i < size * count; i++) {
-        const unsigned char bits = (unsigned char)(next_bits(state) >> 56);
+        const unsigned char bits = (unsigned char)(pl_random_next(state) >> 56);
         blocks[i] = bits == 0x80 ? 0 : bits; /* int8 codes go from -127 to 127 */
     }
     for (size_t i = 0; i < count; i++)
@@ -124,7 +116,7 @@ pali_status pl_random_values_init(pl_random_values *values, pl_dtype type, doubl
 void pl_random_values_copy(const pl_random_values *values, uint64_t piece, unsigned char *out, size_t bytes)
 {
     const size_t size = pl_dtype_bytes(values->type), whole = values->count * size;
-    size_t at = next_bits(&piece) % values->count * size;
+    size_t at = pl_random_next(&piece) % values->count * size;
     while (bytes) {
         const size_t n = pl_min(bytes, whole - at);
         memcpy(out, values->blocks + at, n);

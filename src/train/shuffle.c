@@ -1,17 +1,15 @@
 /* Permutations by a keyed bijection, and the order of a mixture. */
 #include "train/shuffle.h"
 
+#include "base/random.h"
+
 enum { ROUNDS = 8 };
 
 __extension__ typedef unsigned __int128 wide;
 
-/* The output function of splitmix64 (Steele, Lea & Flood 2014). */
 static uint64_t mix(uint64_t x)
 {
-    x += 0x9e3779b97f4a7c15u;
-    x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
-    x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
-    return x ^ (x >> 31);
+    return pl_random_next(&x);
 }
 
 uint64_t pl_shuffle_key(uint64_t seed, uint64_t a, uint64_t b)
