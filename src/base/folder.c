@@ -109,6 +109,7 @@ pali_status pl_folder_install(const char *made, const char *path, pali_error *er
     } else if (exchange(made, path)) {
         pl_folder_remove(made); /* is the old one now */
     } else {
+        pl_folder_remove(aside); /* of a process that was killed here */
         reason = rename(path, aside) != 0 ? errno : rename(made, path) == 0 ? 0 : errno;
         if (reason == 0)
             pl_folder_remove(aside);

@@ -19,7 +19,7 @@ pali_status pl_folder_each(const char *path, pali_status (*use)(void *context, c
 /*
  * Gives the finished folder `made` the name `path`. A folder that is there
  * already is exchanged for it in one step where the system can do that, and
- * removed. Both are brought to the disk before.
+ * removed. Its names are brought to the disk before, the new name after.
  */
 pali_status pl_folder_install(const char *made, const char *path, pali_error *err);
 
