@@ -33,30 +33,14 @@ static bool is_float_type(pl_dtype type)
 /* Where the weight's values are now: those of the file, or what an adapter put in their place. */
 static void find_values(pl_item *item, const pl_paligemma *model)
 {
-    const void *target = pl_weight_target((pl_paligemma *)(uintptr_t)model, item->weight, item->layer);
-    const void *data = NULL;
-    pl_tensor replaced = {.dtype = PL_F32, .rank = 2, .shape = {1, item->order.rows}};
-    switch (item->weight->target) {
-    case PL_TARGET_LINEAR:
-        replaced = ((const pl_linear *)target)->weight;
-        item->adapters = ((const pl_linear *)target)->adapters;
-        data = replaced.data;
-        break;
-    case PL_TARGET_TENSOR:
-        replaced = *(const pl_tensor *)target;
-        data = replaced.data;
-        break;
-    case PL_TARGET_BIAS:
-        data = ((const pl_linear *)target)->bias;
-        break;
-    case PL_TARGET_VECTOR:
-        data = *(const float *const *)target;
-        break;
-    }
-    if (data == item->order.data)
+    pl_tensor values = pl_weight_tensor(model, item->weight, item->layer);
+    if (item->weight->target == PL_TARGET_LINEAR)
+        item->adapters = ((const pl_linear *)pl_weight_target((pl_paligemma *)(uintptr_t)model, item->weight, item->layer))->adapters;
+    if (values.data == item->order.data)
         return;
-    replaced.data = data;
-    item->from = replaced;
+    if (values.rank == 1)
+        values = (pl_tensor){.dtype = PL_F32, .rank = 2, .shape = {1, item->order.rows}, .data = values.data};
+    item->from = values;
     item->order.form = PL_NPZ_AS_IS;
     item->mapped = false;
 }
