@@ -126,7 +126,7 @@ typedef struct pali_train_plan {
     uint64_t examples;        /* of an epoch; masks, for a codec */
     size_t batch, micro_batch; /* examples of a step; computed together */
     uint64_t trained;         /* parameters that are trained (a number) */
-    uint64_t truncated, surveyed; /* rows whose text is cut off, of so many that were looked at */
+    uint64_t truncated, surveyed; /* texts that are cut off, of so many that were looked at: one for each answer of a row */
     size_t longest;           /* tokens of text of the longest of these */
     uint64_t values, gradients, state; /* f32: trained weights, their gradients, the optimizer's */
     uint64_t activations;     /* kept for backward, with their gradients */
@@ -156,7 +156,7 @@ typedef struct pali_rows_options {
 /* The rows of a recipe as the model is to see them. One thread at a time. */
 typedef struct pali_rows pali_rows;
 
-/* Opens the model's tokenizer and the rows; arguments and errors as for pali_trainer_new. Free with pali_rows_free. */
+/* Opens the model and the rows, writes nothing that stays, and asks for no `out`; arguments and errors as for pali_trainer_new. Free with pali_rows_free. */
 pali_rows *pali_rows_open(const char *recipe, const char *const *settings, size_t count, const pali_rows_options *options, pali_error *err);
 void pali_rows_free(pali_rows *rows); /* NULL is allowed */
 
