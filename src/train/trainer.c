@@ -51,10 +51,10 @@ static pali_status start_engine(pl_trainer *t, pali_error *err)
 }
 
 /* A model from nothing is made in OUT/initial, or for a dry run in a folder that goes away again. */
-static char *make_model(pl_trainer *t, pali_error *err)
+static char *make_model(pl_trainer *t, const char *tokenizer, pali_error *err)
 {
     const pl_recipe *r = t->recipe;
-    const pl_initialise_options options = {.config = r->model_config, .tokenizer = r->tokenizer, .seed = r->seed, .mlp_connector = pl_says(r->connector, "mlp"), .pool = t->pool};
+    const pl_initialise_options options = {.config = r->model_config, .tokenizer = tokenizer, .seed = r->seed, .mlp_connector = pl_says(r->connector, "mlp"), .pool = t->pool};
     const char *temporary = getenv("TMPDIR");
     char *path = t->options.dry_run ? pl_format(err, "%s/pali-XXXXXX", temporary ? temporary : "/tmp") : pl_format(err, "%s/initial", r->out);
     if (path && t->options.dry_run && !mkdtemp(path))
@@ -67,13 +67,13 @@ static char *make_model(pl_trainer *t, pali_error *err)
     return NULL;
 }
 
-static pali_status open_model(pl_trainer *t, pali_error *err)
+static pali_status open_model_with(pl_trainer *t, const char *tokenizer, pali_error *err)
 {
     const pl_recipe *r = t->recipe;
     const char *const lora = r->lora_adapter;
-    const pl_load_options load = {.tokenizer = r->model_config ? NULL : r->tokenizer, .preprocess = r->preprocess, .type = r->type, .lora = lora ? &lora : NULL, .lora_count = lora != NULL,
+    const pl_load_options load = {.tokenizer = r->model_config ? NULL : tokenizer, .preprocess = r->preprocess, .type = r->type, .lora = lora ? &lora : NULL, .lora_count = lora != NULL,
                                   .no_final_softcap = r->no_final_softcap, .kernels = t->engine.kernels, .pool = t->pool};
-    char *path = r->model_config ? make_model(t, err) : pl_model_find(r->model, err);
+    char *path = r->model_config ? make_model(t, tokenizer, err) : pl_model_find(r->model, err);
     if (!path)
         return pl_status_of(err, PALI_MODEL);
     t->model = pl_paligemma_open(path, &load, err);
@@ -85,6 +85,17 @@ static pali_status open_model(pl_trainer *t, pali_error *err)
     if (r->model_config && t->options.dry_run)
         pl_folder_remove(path); /* its files are mapped, and stay as long as that */
     free(path);
+    return status;
+}
+
+/* The tokenizer may be named as models are. */
+static pali_status open_model(pl_trainer *t, pali_error *err)
+{
+    char *const tokenizer = t->recipe->tokenizer ? pl_model_find(t->recipe->tokenizer, err) : NULL;
+    if (t->recipe->tokenizer && !tokenizer)
+        return pl_status_of(err, PALI_MODEL);
+    const pali_status status = open_model_with(t, tokenizer, err);
+    free(tokenizer);
     return status;
 }
 

@@ -71,6 +71,14 @@ teach passed data="$work/rows.jsonl" validation="$work/held.jsonl" steps=4 eval_
 worked
 [ "$(grep -c 'held.jsonl:1: ' "$work/err")" = 1 ] || failed 'a held-out row is told of more than once, or not'
 
+# A tokenizer is named as a model is.
+if [ "$model" = models/nano ]; then
+    run data show model="$model" tokenizer=nano data="$work/rows.jsonl" --limit 1
+    worked
+    run data show model="$model" tokenizer=no-such data="$work/rows.jsonl" --limit 1
+    refused 3 'no-such: no such file or folder'
+fi
+
 # Pictures are encoded though no row that is learned from has one.
 printf '{"prefix": "x", "suffix": "y"}\n' >"$work/text.jsonl"
 run train model="$model" out="$work/text" samples=0 batch=1 data="$work/text.jsonl" validation="$work/rows.jsonl" pictures=optional freeze=vision steps=1 --quiet
