@@ -120,6 +120,7 @@ typedef struct pl_data_survey {
     double ids_mean;
     size_t truncated;        /* of `texts` */
     bool complete;           /* no row's texts were left out: no example is longer than ids_most */
+    bool patches;            /* a row whose texts were looked at has some */
     uint64_t pictures;       /* named by all rows, the same one counted each time */
 } pl_data_survey;
 

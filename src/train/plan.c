@@ -18,12 +18,14 @@ typedef struct largest {
     const pl_example **list; /* [count], all the same */
 } largest;
 
-static pali_status make_largest(largest *l, const pl_train_plan *plan, size_t count, pali_error *err)
+static pali_status make_largest(largest *l, const pl_train_plan *plan, size_t image_tokens, size_t count, pali_error *err)
 {
     l->example = (pl_example){.count = plan->most_ids, .prefix_count = 1, .image_count = plan->most_pictures};
     l->example.ids = pl_new(plan->most_ids, sizeof *l->example.ids, "the plan", err);
     l->list = pl_new(count, sizeof *l->list, "the plan", err);
     if (!l->example.ids || !l->list)
+        return PALI_MEMORY;
+    if (plan->survey.patches && !(l->example.patches = pl_new(plan->most_pictures * image_tokens, sizeof *l->example.patches, "the plan", err))) /* zeros: a target at each */
         return PALI_MEMORY;
     for (size_t i = 0; i < count; i++)
         l->list[i] = &l->example;
@@ -33,6 +35,7 @@ static pali_status make_largest(largest *l, const pl_train_plan *plan, size_t co
 static void free_largest(largest *l)
 {
     free(l->example.ids);
+    free(l->example.patches);
     free(l->list);
 }
 
@@ -72,7 +75,7 @@ static pali_status try_size(pl_train_plan *plan, const pl_plan_options *options,
     largest l = {0};
     pl_microbatch batch = {0};
     size_t arena = 0, gradients = 0;
-    pali_status status = make_largest(&l, plan, count, err);
+    pali_status status = make_largest(&l, plan, options->layout->image_tokens, count, err);
     if (status == PALI_OK)
         status = pl_microbatch_lay(&batch, options->layout, l.list, count, err);
     if (status == PALI_OK) {

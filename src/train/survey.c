@@ -52,6 +52,8 @@ static pali_status survey_row(const pl_dataset *dataset, pl_place place, wanted 
         status = pl_row_pictures_read(dataset, place.source, row, &pictures, err);
     if (status == PALI_OK && want.texts)
         status = survey_texts(dataset, place, row, survey, ids, err);
+    if (status == PALI_OK && want.texts && pl_dataset_options(dataset)->form == PL_DATA_PREFIX_LM)
+        survey->patches |= json_object_get(row, "patches") != NULL;
     if (want.pictures) {
         survey->rows++;
         if (status == PALI_INPUT && survey->bad++ == 0) {

@@ -434,6 +434,18 @@ static void what_else_is_wrong(void **state)
 
 /* ---- Survey ------------------------------------------------------------- */
 
+static void a_survey_tells_of_patches(void **state)
+{
+    (void)state;
+    const pl_data_source source = {.path = data_write("patches.jsonl", "{\"image\": \"x.png\", \"prefix\": \"patch what\", \"patches\": [\"ring\", \"\", \"Q\", \"<loc0007>\"]}\n")};
+    const pl_data_options options = data_options(&source, 1);
+    pl_dataset *dataset = data_open(&options);
+    pl_data_survey survey;
+    assert_int_equal(pl_dataset_survey(dataset, SIZE_MAX, &survey, NULL), PALI_OK);
+    assert_true(survey.patches);
+    pl_dataset_free(dataset);
+}
+
 static void a_survey_bounds_the_rows(void **state)
 {
     (void)state;
@@ -455,6 +467,7 @@ static void a_survey_bounds_the_rows(void **state)
     assert_int_equal(survey.texts, 5);
     assert_int_equal(survey.ids_most, 28); /* <bos> segment ca t \n, 4 places, 16 codes, ca t <eos> */
     assert_int_equal(survey.truncated, 0);
+    assert_false(survey.patches);
     assert_int_equal(pl_dataset_survey(dataset, 0, &survey, NULL), PALI_OK);
     assert_int_equal(survey.texts, 0);
     assert_int_equal(survey.bad, 1);
@@ -477,7 +490,7 @@ int main(void)
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(ids_are_those_of_the_processor), cmocka_unit_test(a_prompt_may_be_cut), cmocka_unit_test(plain_language), cmocka_unit_test(patches_are_learned_where_they_are), cmocka_unit_test(templates_are_filled),
         cmocka_unit_test(alternatives_of_templates), cmocka_unit_test(boxes_become_locations), cmocka_unit_test(masks_become_codes), cmocka_unit_test(masks_of_the_row),
-        cmocka_unit_test(pictures_are_ready), cmocka_unit_test(clips_are_pictures), cmocka_unit_test(bad_rows_say_what_is_wrong), cmocka_unit_test(what_else_is_wrong), cmocka_unit_test(a_survey_bounds_the_rows),
+        cmocka_unit_test(pictures_are_ready), cmocka_unit_test(clips_are_pictures), cmocka_unit_test(bad_rows_say_what_is_wrong), cmocka_unit_test(what_else_is_wrong), cmocka_unit_test(a_survey_tells_of_patches), cmocka_unit_test(a_survey_bounds_the_rows),
     };
     return cmocka_run_group_tests_name("example", tests, data_begin, data_end);
 }
