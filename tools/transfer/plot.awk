@@ -69,6 +69,6 @@ END {
         printf "<path d=\"M%d %dh24\" stroke=\"%s\" stroke-width=\"2\"/>\n", left + (h - 1) * 130, top + height + 44, color[hows[h]]
         text(left + (h - 1) * 130 + 30, top + height + 48, name[hows[h]], "")
     }
-    text(full - 14, top + height + 48, "exact answers to 500 rows, per cent; examples; a dot for each seed", "text-anchor=\"end\"")
+    text(full - 14, top + height + 48, "exact answers, per cent, against examples; a dot for each seed", "text-anchor=\"end\"")
     print "</svg>"
 }

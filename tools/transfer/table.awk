@@ -40,5 +40,6 @@ END {
                 printf " %s |", cell(task, how, n)
             print ""
         }
-    printf "%.0f minutes for all runs, one after another\n", seconds / 60 >"/dev/stderr"
+    if (seconds)
+        printf "%.0f minutes for all runs, one after another\n", seconds / 60 >"/dev/stderr"
 }
