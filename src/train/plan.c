@@ -173,15 +173,22 @@ static void read_limit(pl_train_plan *plan, uint64_t max_memory)
     }
 }
 
+/* `most` or fewer, so that a batch is cut into equal parts, or nearly: 16 of 14 at most are 8 and 8. */
+static size_t even_part(size_t batch, size_t most)
+{
+    const size_t parts = (batch + most - 1) / most;
+    return (batch + parts - 1) / parts;
+}
+
 pali_status pl_train_plan_make(pl_train_plan *plan, const pl_plan_options *options, pali_error *err)
 {
     read_limit(plan, options->max_memory);
-    const size_t most = pl_max(1, pl_min(plan->batch, ROWS_ENOUGH / pl_max(1, example_rows(plan, options))));
+    const size_t most = even_part(plan->batch, pl_max(1, pl_min(plan->batch, ROWS_ENOUGH / pl_max(1, example_rows(plan, options)))));
     static const pl_keep keeps[] = {PL_KEEP_ALL, PL_KEEP_BORDERS};
     for (size_t k = 0; k < 2; k++) {
         if (options->keep >= 0 && keeps[k] != (pl_keep)options->keep)
             continue;
-        for (size_t count = options->whole_batch ? plan->batch : options->micro_batch ? pl_min(options->micro_batch, plan->batch) : most;; count /= 2) {
+        for (size_t count = options->whole_batch ? plan->batch : options->micro_batch ? pl_min(options->micro_batch, plan->batch) : most;; count = even_part(plan->batch, count / 2)) {
             const pali_status status = try_size(plan, options, count, keeps[k], err);
             if (status != PALI_OK)
                 return status;

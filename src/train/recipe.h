@@ -151,7 +151,7 @@ typedef struct pl_recipe_groups {
     X(PATH, feature_cache, "feature_cache", "", "", FREE, "where (in out)")                                                   \
     X(CHOICE, cache_type, "cache_type", "f32", "f32|bf16", FIXED, "and in which type")                                        \
     Title("Memory and speed")                                                                                                 \
-    X(COUNT, micro_batch, "micro_batch", "0", "0..65536", FIXED, "examples computed together (0: as many as memory has room for)") \
+    X(COUNT, micro_batch, "micro_batch", "0", "0..65536", FIXED, "examples computed together (0: as many as gain speed and fit)") \
     X(CHOICE, checkpointing, "checkpointing", "auto", "auto|none|layers", FREE, "layers: compute each again rather than keep it") \
     X(BYTES, max_memory, "max_memory", "0", "0..", FREE, "such as 12 GB (0: what is left on this machine)")                   \
     X(COUNT, threads, "threads", "0", "0..4096", FREE, "0: one a core")                                                       \
