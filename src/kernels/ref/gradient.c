@@ -10,13 +10,8 @@
 /* With u = (x - mean) / deviation and g = scale dy: dx = (g - mean(g) - u mean(g u)) / deviation. */
 void pl_layernorm_backward_ref(size_t n, const float *x, const float *scale, float eps, const float *dy, float *dx, float *dscale, float *dbias)
 {
-    double mean = 0, variance = 0, g_mean = 0, gu_mean = 0;
-    for (size_t i = 0; i < n; i++)
-        mean += (double)x[i];
-    mean /= (double)n;
-    for (size_t i = 0; i < n; i++)
-        variance += ((double)x[i] - mean) * ((double)x[i] - mean);
-    variance /= (double)n;
+    double variance, g_mean = 0, gu_mean = 0;
+    const double mean = pl_mean_ref(n, x, &variance);
     const double inverse = 1 / sqrt(variance + (double)eps);
     for (size_t i = 0; i < n; i++) {
         const double g = (double)scale[i] * (double)dy[i], u = ((double)x[i] - mean) * inverse;

@@ -10,13 +10,8 @@
 
 void pl_layernorm_ref(size_t n, const float *x, const float *scale, const float *bias, float eps, float *y)
 {
-    double mean = 0, variance = 0;
-    for (size_t i = 0; i < n; i++)
-        mean += (double)x[i];
-    mean /= (double)n;
-    for (size_t i = 0; i < n; i++)
-        variance += ((double)x[i] - mean) * ((double)x[i] - mean);
-    variance /= (double)n;
+    double variance;
+    const double mean = pl_mean_ref(n, x, &variance);
     const double inverse = 1 / sqrt(variance + (double)eps);
     for (size_t i = 0; i < n; i++)
         y[i] = (float)(((double)x[i] - mean) * inverse) * scale[i] + bias[i];
