@@ -69,7 +69,7 @@ $right of $asked answers are those expected. nano knows only pictures of this ki
 Boxes and masks as a picture, which is there now, and as data:
     $pali run -m $nano --draw $build/answer.png $masked '$segment'
     $pali run -m $nano --json --confidence $masked '$segment'
-$taughtReal weights come from Hugging Face, where their licence must be accepted once:
+${taught}Real weights come from Hugging Face, where their licence must be accepted once:
     https://huggingface.co/google/paligemma2-3b-mix-448
     hf download google/paligemma2-3b-mix-448
     $pali run -m google/paligemma2-3b-mix-448 photo.jpg "caption en"
