@@ -13,6 +13,13 @@
 
 /* ---- What is kept ----------------------------------------------------- */
 
+static void free_tensors(pl_state_tensor *list, size_t count)
+{
+    for (size_t i = 0; list && i < count; i++)
+        free((char *)list[i].name);
+    free(list);
+}
+
 /* Values and the optimiser's state; `count` tensors, new, released with free_tensors. */
 static pl_state_tensor *list_tensors(const pl_trainer *t, size_t *count, pali_error *err)
 {
@@ -33,17 +40,8 @@ static pl_state_tensor *list_tensors(const pl_trainer *t, size_t *count, pali_er
     *count = p->count + state;
     if (status == PALI_OK)
         return list;
-    for (size_t i = 0; list && i < *count; i++)
-        free((char *)list[i].name);
-    free(list);
+    free_tensors(list, *count);
     return NULL;
-}
-
-static void free_tensors(pl_state_tensor *list, size_t count)
-{
-    for (size_t i = 0; list && i < count; i++)
-        free((char *)list[i].name);
-    free(list);
 }
 
 static json_t *number_or_null(double value)
@@ -101,7 +99,7 @@ static pl_dtype saved_type(const pl_trainer *t)
 {
     static const pl_dtype types[] = {PL_F32, PL_BF16, PL_F16};
     for (size_t i = 0; i < sizeof types / sizeof *types; i++)
-        if (t->recipe->save_type ? strcmp(pl_dtype_name(types[i]), t->recipe->save_type) == 0 : t->stored == types[i])
+        if (t->recipe->save_type ? pl_says(t->recipe->save_type, pl_dtype_name(types[i])) : t->stored == types[i])
             return types[i];
     return PL_BF16;
 }
@@ -125,7 +123,7 @@ pali_status pl_trainer_keep(pl_trainer *t, bool best, pali_error *err)
     const pl_dtype type = saved_type(t);
     const pl_save_options full = {.container = PL_CONTAINER_SAFETENSORS, .vision = type, .language = type, .embedding = type, .head = type,
                                   .own_tokenizer = r->tokenizer != NULL, .pool = t->pool};
-    pl_adapter_save_options adapter = {.keys = strcmp(r->adapter_layout, "old") == 0 ? PL_ADAPTER_KEYS_OLD : PL_ADAPTER_KEYS_NEW, .alpha = r->lora_alpha > 0 ? r->lora_alpha : (double)r->lora_rank,
+    pl_adapter_save_options adapter = {.keys = pl_says(r->adapter_layout, "old") ? PL_ADAPTER_KEYS_OLD : PL_ADAPTER_KEYS_NEW, .alpha = r->lora_alpha > 0 ? r->lora_alpha : (double)r->lora_rank,
                                        .rank_stabilised = r->lora_rslora, .dropout = r->lora_dropout, .tokenizer = t->model->extended,
                                        .base = r->model && !pl_is_folder(r->model) && !pl_is_file(r->model) ? r->model : NULL /* names are the same elsewhere */};
     const bool adapts = r->lora_rank > 0 || r->lora_adapter;
@@ -195,8 +193,8 @@ pali_status pl_trainer_find(pl_trainer *t, pali_error *err)
     if (t->found.warning[0])
         pl_trainer_tell(t, PL_TRAIN_WARNING, "%s", t->found.warning);
     if (!t->found.path)
-        return strcmp(r->resume, "must") == 0 ? pl_fail(err, PALI_INPUT, "%s: found no checkpoint, expected one to go on from (resume=must)", r->out) : PALI_OK;
-    if (strcmp(r->resume, "never") != 0)
+        return pl_says(r->resume, "must") ? pl_fail(err, PALI_INPUT, "%s: found no checkpoint, expected one to go on from (resume=must)", r->out) : PALI_OK;
+    if (!pl_says(r->resume, "never"))
         return check_recipe(t, err);
     if (!r->force)
         return pl_fail(err, PALI_USAGE, "%s: found a run, expected an empty folder (resume=never); force=true replaces it", r->out);

@@ -41,7 +41,7 @@ pali_status pl_trainer_evaluate(pl_trainer *t, double *loss, pali_error *err)
     if (!t->held_out)
         return pl_fail(err, PALI_USAGE, "validation: found no held-out rows, expected a JSONL file");
     const size_t rows = pl_dataset_epoch(t->held_out), most = t->recipe->eval_examples ? pl_min(rows, t->recipe->eval_examples) : rows;
-    const pl_loader_options options = {.end = most, .workers = pl_min(4, pl_pool_threads(t->pool)), .stop_on_bad = false, .cache = t->cache,
+    const pl_loader_options options = {.end = most, .workers = pl_trainer_workers(t), .stop_on_bad = false, .cache = t->cache,
                                        .on_bad = t->told_held_out ? NULL : pl_trainer_tell_bad_row, .on_bad_context = t};
     pl_loader *loader = pl_loader_new(t->held_out, &options, err);
     if (!loader)
@@ -134,13 +134,7 @@ pali_status pl_trainer_sample(pl_trainer *t, pali_error *err)
             continue;
         }
         t->sample_count++;
-        pl_train_event event = t->last;
-        event.kind = PL_TRAIN_SAMPLE;
-        event.text = sample->answer;
-        event.prefix = sample->prefix;
-        event.expected = sample->expected;
-        if (t->options.listen)
-            t->options.listen(t->options.context, &event);
+        pl_trainer_send(t, PL_TRAIN_SAMPLE, sample->answer, sample);
     }
     t->samples_step = t->last.step;
     t->last_logged += pl_now() - began;

@@ -133,7 +133,7 @@ static pali_status survey_data(pl_trainer *t, pali_error *err)
     const pali_status status = pl_dataset_survey(t->data, SURVEYED, &p->survey, err);
     if (status != PALI_OK)
         return status;
-    if (p->survey.bad > 0 && strcmp(r->on_bad_row, "stop") == 0) /* now rather than when its turn comes, hours from now */
+    if (p->survey.bad > 0 && pl_says(r->on_bad_row, "stop")) /* now rather than when its turn comes, hours from now */
         return pl_fail(err, PALI_INPUT, "%s (%zu of %zu rows cannot be used; on_bad_row=skip passes them over)", p->survey.first_bad.message, p->survey.bad, p->survey.rows);
     p->batch = r->batch;
     p->examples = pl_dataset_epoch(t->data);

@@ -15,14 +15,6 @@ const pl_log_column pl_train_columns[PL_TRAIN_COLUMNS] = {
 #undef PL_TRAIN_COLUMN
 };
 
-static void tell_as(const pl_trainer *t, pl_train_event_kind kind)
-{
-    pl_train_event event = t->last;
-    event.kind = kind;
-    if (t->options.listen)
-        t->options.listen(t->options.context, &event);
-}
-
 /* True at every n-th step, and at the last. */
 static bool is_due(const pl_trainer *t, uint64_t every)
 {
@@ -63,7 +55,7 @@ static pali_status evaluate(pl_trainer *t, bool *best, pali_error *err)
         t->best_step = (double)t->last.step;
     }
     t->last.best = *best;
-    tell_as(t, PL_TRAIN_EVALUATED);
+    pl_trainer_send(t, PL_TRAIN_EVALUATED, NULL, NULL);
     return PALI_OK;
 }
 
@@ -112,7 +104,7 @@ static pali_status make_step(pl_trainer *t, pali_error *err)
     if (is_due(t, t->recipe->log_every)) /* what the row of the log will say but for measuring */
         t->last.tokens_per_second = (double)t->rows_since / (now - t->last_logged);
     t->last.seconds_left = (now - t->began) / made * (double)(t->plan.steps - t->last.step);
-    tell_as(t, PL_TRAIN_STEP);
+    pl_trainer_send(t, PL_TRAIN_STEP, NULL, NULL);
     return PALI_OK;
 }
 
@@ -142,6 +134,7 @@ enum { FACTS = 9, FACT_BYTES = 300 };
 static size_t list_facts(const pl_trainer *t, char texts[FACTS][FACT_BYTES], pl_report_fact *facts)
 {
     const pl_train_plan *p = &t->plan;
+    char total[32], mapped[32];
     size_t n = 0;
 #define FACT(label, ...) (snprintf(texts[n], FACT_BYTES, __VA_ARGS__), facts[n] = (pl_report_fact){label, texts[n]}, n++)
     FACT("model", "%s", t->recipe->model ? t->recipe->model : "from nothing");
@@ -151,7 +144,7 @@ static size_t list_facts(const pl_trainer *t, char texts[FACTS][FACT_BYTES], pl_
     FACT("loss", "%.6g", t->last.loss);
     if (isfinite(t->best))
         FACT("lowest held-out loss", "%.6g after step %.0f", t->best, t->best_step);
-    FACT("memory", "%.2f GB, and %.2f GB of weights mapped from files", (double)p->total / 1e9, (double)p->memory.mapped / 1e9);
+    FACT("memory", "%s, and %s of weights mapped from files", pl_bytes_text(p->total, total), pl_bytes_text(p->memory.mapped, mapped));
     FACT("processor", "%s kernels, %zu threads, pali %s", t->engine.kernels->level, pl_pool_threads(t->pool), PALI_VERSION);
     FACT("time", "%.0f s since it was started or gone on with", pl_now() - t->began);
 #undef FACT

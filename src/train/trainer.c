@@ -16,6 +16,19 @@
 #include <stdlib.h>
 #include <string.h>
 
+void pl_trainer_send(const pl_trainer *t, pl_train_event_kind kind, const char *text, const pl_train_sample *sample)
+{
+    pl_train_event event = t->last;
+    event.kind = kind;
+    event.text = text;
+    if (sample) {
+        event.prefix = sample->prefix;
+        event.expected = sample->expected;
+    }
+    if (t->options.listen)
+        t->options.listen(t->options.context, &event);
+}
+
 void pl_trainer_tell(const pl_trainer *t, pl_train_event_kind kind, const char *format, ...)
 {
     char text[1024];
@@ -23,11 +36,7 @@ void pl_trainer_tell(const pl_trainer *t, pl_train_event_kind kind, const char *
     va_start(arguments, format);
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
-    pl_train_event event = t->last;
-    event.kind = kind;
-    event.text = text;
-    if (t->options.listen)
-        t->options.listen(t->options.context, &event);
+    pl_trainer_send(t, kind, text, NULL);
 }
 
 pl_context pl_trainer_context(pl_trainer *t, pl_tape *tape)

@@ -2,8 +2,8 @@
  * A training run: from a recipe to checkpoints. Opening plans everything and
  * finds the place to go on from; a step takes a batch of examples and moves what
  * is trained; the run does as many as there are, and logs, measures, samples
- * and saves in between. What a run computes follows from its recipe and data
- * alone: killed and resumed, it ends with the same bits.
+ * and saves in between. What a run computes follows from its recipe, its data
+ * and the kernels: killed and resumed, it ends with the same bits.
  */
 #ifndef PL_TRAIN_TRAINER_H
 #define PL_TRAIN_TRAINER_H

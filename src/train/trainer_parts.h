@@ -108,6 +108,8 @@ bool pl_trainer_caches(const pl_trainer *t);    /* are image tokens kept on disk
 /* What a dry run of the plan is made with. */
 pl_plan_options pl_trainer_plan_options(const pl_trainer *t);
 
+/* Tells the listener of an event, with what is known of the last step: of a kind alone (text NULL), of a sample, or in words. */
+void pl_trainer_send(const pl_trainer *t, pl_train_event_kind kind, const char *text, const pl_train_sample *sample);
 __attribute__((format(printf, 3, 4))) void pl_trainer_tell(const pl_trainer *t, pl_train_event_kind kind, const char *format, ...);
 
 /* Begins to read examples ahead, from a place in the data on. */
