@@ -54,32 +54,39 @@ static pali_status make_room(pl_microbatch *b, pali_error *err)
     return status;
 }
 
-/* What the targets of an example weigh, each. */
-static float weight_of(const pl_layout_options *options, size_t targets)
+/* What a target counts: as one, or as the part of one that its kind is given. */
+static double count_of(const pl_layout_options *options, int32_t target)
 {
-    const double n = (double)targets;
-    return targets == 0 ? 0 : options->weight == PL_WEIGHT_TOKEN ? 1 : (float)(options->weight == PL_WEIGHT_ROOT ? 1 / sqrt(n) : 1 / n);
+    const pl_token_share *const share = &options->share;
+    return target < 0 ? 0 : target >= share->first && target - share->first < share->count ? (double)share->part : 1;
+}
+
+/* What a target that counts as one weighs where they count `sum` together. */
+static double weight_of(const pl_layout_options *options, double sum)
+{
+    return sum == 0 ? 0 : options->weight == PL_WEIGHT_TOKEN ? 1 : options->weight == PL_WEIGHT_ROOT ? 1 / sqrt(sum) : 1 / sum;
 }
 
 /* What they weigh together, of what the loss is divided by. An example without targets counts as one where all count the same. */
-static double share_of(const pl_layout_options *options, size_t targets)
+static double share_of(const pl_layout_options *options, double sum)
 {
-    return options->weight == PL_WEIGHT_TOKEN ? (double)targets : options->weight == PL_WEIGHT_ROOT ? sqrt((double)targets) : 1;
+    return options->weight == PL_WEIGHT_TOKEN ? sum : options->weight == PL_WEIGHT_ROOT ? sqrt(sum) : 1;
 }
 
-/* Targets of the rows that an example puts out, into targets and weights [wanted]; returns how many there are. */
-static size_t lay_targets(const pl_layout_options *options, const pl_example *e, size_t wanted, int32_t *targets, float *weights)
+/* Targets of the rows that an example puts out, into targets and weights [wanted]; returns what they count together. */
+static double lay_targets(const pl_layout_options *options, const pl_example *e, size_t wanted, int32_t *targets, float *weights)
 {
     const size_t text = text_targets(options, e), patches = e->patches ? e->image_count * options->image_tokens : 0;
-    size_t count = e->patches ? 0 : text;
-    for (size_t k = 0; k < patches; k++)
-        count += e->patches[k] >= 0;
-    const float weight = weight_of(options, count);
+    const bool learns = e->patches || text > 0;
+    double sum = 0;
     for (size_t k = 0; k < wanted; k++) {
         targets[k] = !e->patches ? e->ids[e->count - wanted + k] : k < patches ? e->patches[k] : -1;
-        weights[k] = targets[k] >= 0 ? weight : 0;
+        sum += learns ? count_of(options, targets[k]) : 0;
     }
-    return count;
+    const double weight = weight_of(options, sum);
+    for (size_t k = 0; k < wanted; k++)
+        weights[k] = (float)(weight * count_of(options, targets[k]));
+    return sum;
 }
 
 static void count_rows(pl_microbatch *b, const pl_layout_options *options)

@@ -16,11 +16,18 @@ typedef enum pl_example_weight { PL_WEIGHT_EXAMPLE, PL_WEIGHT_ROOT, PL_WEIGHT_TO
 /* What sees all of itself; what comes after sees what stands before it (arXiv 2407.07726, 3.2.1 and figure 4). */
 typedef enum pl_prefix_attention { PL_ATTENTION_FULL, PL_ATTENTION_IMAGE, PL_ATTENTION_CAUSAL } pl_prefix_attention;
 
+/* The ids [first, first + count) count `part` of what another does, in the length and the loss of an example. */
+typedef struct pl_token_share {
+    int32_t first, count; /* 0: none */
+    float part;
+} pl_token_share;
+
 typedef struct pl_layout_options {
     size_t image_tokens; /* of a picture */
     pl_prefix_attention attention;
     bool loss_on_prefix; /* after <bos>, every token is a target */
     pl_example_weight weight; /* those of an example weigh 1 together, or the root of their number, or each of them 1 */
+    pl_token_share share; /* targets that count as a part of one, not as one */
     size_t text_positions; /* not 0: texts of pairs, each of so many ids; the rest of what stands here does not count then */
     int32_t end;         /* of texts of pairs: their last id, and what fills them up */
 } pl_layout_options;

@@ -92,6 +92,20 @@ uint64_t pl_optimiser_bytes(const pl_optimiser_options *options, const pl_traine
     return values * sizeof(float);
 }
 
+pali_status pl_optimiser_scratch(const pl_optimiser_options *options, const pl_trained *tensors, size_t count, const pl_context *ctx, uint64_t *bytes, pali_error *err)
+{
+    pl_muon_matrix *matrices = pl_new(count, sizeof *matrices, "optimiser", err);
+    size_t found = 0;
+    if (!matrices)
+        return PALI_MEMORY;
+    for (size_t i = 0; i < count; i++)
+        if (is_matrix(options, &tensors[i]))
+            matrices[found++].tensor = &tensors[i];
+    *bytes = found ? pl_muon_bytes(ctx, matrices, found) : 0;
+    free(matrices);
+    return PALI_OK;
+}
+
 static pali_status make_state(pl_optimiser *o, pali_error *err)
 {
     o->state = pl_new(o->count, sizeof *o->state, "optimiser", err);

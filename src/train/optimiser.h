@@ -95,4 +95,7 @@ pl_optimiser_tensor pl_optimiser_tensor_at(const pl_optimiser *optimiser, size_t
 /* Bytes of state for these tensors, before there is an optimiser. */
 uint64_t pl_optimiser_bytes(const pl_optimiser_options *options, const pl_trained *tensors, size_t count);
 
+/* Bytes that a step takes besides: room for Muon's products, on the context's threads; held from the first step on. */
+pali_status pl_optimiser_scratch(const pl_optimiser_options *options, const pl_trained *tensors, size_t count, const pl_context *ctx, uint64_t *bytes, pali_error *err);
+
 #endif

@@ -100,9 +100,11 @@ static pl_prefix_attention attention_of(const pl_recipe *r)
 pl_layout_options pl_trainer_layout(const pl_trainer *t)
 {
     const pl_recipe *r = t->recipe;
+    const pl_special_ids *special = pl_tokenizer_special(t->model->tokenizer);
     return (pl_layout_options){.image_tokens = pl_image_tokens(t->model), .attention = attention_of(r), .loss_on_prefix = r->loss_on_prefix,
                                .weight = pl_says(r->loss, "token_mean") ? PL_WEIGHT_TOKEN : pl_says(r->loss, "root_mean") ? PL_WEIGHT_ROOT : PL_WEIGHT_EXAMPLE,
-                               .text_positions = is_contrastive(t) ? r->text_length : 0, .end = pl_tokenizer_special(t->model->tokenizer)->eos};
+                               .share = {.first = special->seg, .count = special->seg_count, .part = (float)r->mask_weight},
+                               .text_positions = is_contrastive(t) ? r->text_length : 0, .end = special->eos};
 }
 
 static void fill_objective(pl_trainer *t)
@@ -165,14 +167,18 @@ bool pl_trainer_caches(const pl_trainer *t)
 static pali_status make_plan(pl_trainer *t, pali_error *err)
 {
     pl_optimiser_options optimiser;
-    const pali_status status = pl_trainer_optimiser_options(t, &optimiser, err);
+    pl_plan_options options = pl_trainer_plan_options(t);
+    uint64_t scratch = 0;
+    pali_status status = pl_trainer_optimiser_options(t, &optimiser, err);
+    if (status == PALI_OK)
+        status = pl_optimiser_scratch(&optimiser, t->parameters->tensors, t->parameters->count, &options.context, &scratch, err);
     if (status != PALI_OK)
         return status;
     t->plan.memory = pl_parameters_forecast(t->parameters, &optimiser);
+    t->plan.memory.state += scratch;
     t->plan.examples_ahead = pictures_ahead(t);
     if (pl_trainer_caches(t))
         t->plan.cache = t->plan.survey.pictures * pl_image_tokens(t->model) * t->model->config.vision.width * (pl_says(t->recipe->cache_type, "bf16") ? 2 : 4);
-    pl_plan_options options = pl_trainer_plan_options(t);
     if (t->found.path && !(t->recipe->force && t->recipe->micro_batch)) /* how gradients are summed is part of what is resumed */
         options.micro_batch = (size_t)json_integer_value(json_object_get(t->found.notes, "micro_batch"));
     return pl_train_plan_make(&t->plan, &options, err);

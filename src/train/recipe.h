@@ -117,6 +117,7 @@ typedef struct pl_recipe_groups {
     X(CHOICE, prefix_attention, "prefix_attention", "full", "full|image|causal", FIXED, "what sees all: picture and prompt, the picture, nothing") \
     X(NUMBER, label_smoothing, "label_smoothing", "0", "0..0.99", FIXED, "probability that goes to all other tokens")         \
     X(NUMBER, location_smoothing, "location_smoothing", "0", "0..100", FIXED, "deviation of a Gaussian over neighbouring locations that the target of one is (0: it alone)") \
+    X(NUMBER, mask_weight, "mask_weight", "1", "0..1", FIXED, "what a token of a mask counts beside any other")            \
     X(NUMBER, dropout, "dropout", "0", "0..0.99", FIXED, "dropout within the language model")                                 \
     Title("Optimizer")                                                                                                        \
     X(CHOICE, optimizer, "optimizer", "adam", "adam|adamw|sgd|muon", FIXED, "adam: the reference's, its decay not times lr; adamw, sgd: PyTorch's") \

@@ -285,6 +285,7 @@ static const setting settings[] = {
     {.name = "answers at places of the picture", .patches = true},
     {.name = "answers at places, root of tokens", .gemma2 = true, .shared = true, .patches = true, .layout = {.weight = PL_WEIGHT_ROOT}},
     {.name = "root of tokens", .layout = {.weight = PL_WEIGHT_ROOT}},
+    {.name = "root of tokens, some of which count as a part", .layout = {.weight = PL_WEIGHT_ROOT, .share = {.first = 3, .count = 12, .part = 0.25F}}},
     {.name = "mean over tokens", .layout = {.weight = PL_WEIGHT_TOKEN}},
     {.name = "loss on the prefix", .gemma2 = true, .layout = {.loss_on_prefix = true}},
     {.name = "picture sees itself", .layout = {.attention = PL_ATTENTION_IMAGE}},

@@ -341,6 +341,28 @@ static void moves_groups(void **state)
     free_set(&s);
 }
 
+/* Muon's products need room, and only where there is a matrix for them; Adam needs none. */
+static void tells_its_scratch(void **state)
+{
+    (void)state;
+    const pl_context ctx = context_of(NULL);
+    const pl_optimiser_options muon = pl_optimiser_defaults(PL_OPTIMISER_MUON), adam = pl_optimiser_defaults(PL_OPTIMISER_ADAM);
+    set s = {0};
+    uint64_t small = 1, large = 1, none = 1;
+    add_tensor(&s, "bias", 8, 1);
+    assert_int_equal(pl_optimiser_scratch(&muon, s.tensors, s.count, &ctx, &none, NULL), PALI_OK);
+    assert_int_equal(none, 0);
+    add_tensor(&s, "weight", 16, 8);
+    assert_int_equal(pl_optimiser_scratch(&muon, s.tensors, s.count, &ctx, &small, NULL), PALI_OK);
+    assert_true(small >= 16 * 8 * sizeof(float));
+    add_tensor(&s, "wide", 64, 96);
+    assert_int_equal(pl_optimiser_scratch(&muon, s.tensors, s.count, &ctx, &large, NULL), PALI_OK);
+    assert_true(large > small);
+    assert_int_equal(pl_optimiser_scratch(&adam, s.tensors, s.count, &ctx, &none, NULL), PALI_OK);
+    assert_int_equal(none, 0);
+    free_set(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -348,7 +370,8 @@ int main(void)
         cmocka_unit_test(follows_sgd),          cmocka_unit_test(follows_muon),
         cmocka_unit_test(worked_chain),         cmocka_unit_test(clips),
         cmocka_unit_test(same_for_any_threads), cmocka_unit_test(refuses_what_is_no_number),
-        cmocka_unit_test(goes_on_from_its_state), cmocka_unit_test(moves_groups),
+        cmocka_unit_test(tells_its_scratch),    cmocka_unit_test(goes_on_from_its_state),
+        cmocka_unit_test(moves_groups),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

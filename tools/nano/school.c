@@ -12,7 +12,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
-enum { TASKS = 9, ASPECTS = 6, LABELS = 64 * 64, FOLDER_FILES = 1000 };
+enum { WHAT, COLOR, TOP, ASPECTS = 6 }; /* of a patch */
+enum { TASKS = 9, LABELS = 64 * 64, FOLDER_FILES = 1000 };
 
 struct school {
     school_options options;
@@ -188,17 +189,17 @@ static void patch_word(const scene_label *const label, const int aspect, scene_r
 {
     word[0] = '\0';
     if (!label->what) { /* empty patches are many: some of them will do */
-        if (aspect < 2 && random_chance(r, 0.15))
+        if (aspect < TOP && random_chance(r, 0.15))
             snprintf(word, 16, "no");
-    } else if (aspect == 0) {
+    } else if (aspect == WHAT) {
         if (label->what > SHAPE_COUNT)
             snprintf(word, 16, "%c", 'A' + label->what - SHAPE_COUNT - 1);
         else
             snprintf(word, 16, "%s", scene_shape_name((scene_shape)(label->what - 1)));
-    } else if (aspect == 1) {
+    } else if (aspect == COLOR) {
         snprintf(word, 16, "%s", scene_color_name((scene_color)(label->color - 1)));
     } else {
-        snprintf(word, 16, "<loc%04ld>", lrint(label->box[aspect - 2] * 1023.0 / 255.0));
+        snprintf(word, 16, "<loc%04ld>", lrint(label->box[aspect - TOP] * 1023.0 / 255.0));
     }
 }
 
@@ -245,12 +246,13 @@ int school_add(school *const s, const scene *const what, const uint64_t index, c
     for (int i = 0; i < n; i++)
         if (write_question(s, what, name, &rows[chosen[i]], room, s->questions) || write_question(s, what, name, &rows[chosen[i]], room, s->both))
             return fail("questions", "not written");
-    int bad = write_patches(s, labels, name, 0, &r, s->patches); /* the hardest: always */
-    bad |= write_patches(s, labels, name, 1 + random_below(&r, ASPECTS - 1), &r, s->patches);
-    /* Which of several is meant is what answers need most, and what no other row of patches asks. */
-    if (what->count > 0 && random_chance(&r, 0.6))
+    const int corner = TOP + 2 * (int)(index % 2); /* two sides of each box will do, the others with the next picture */
+    const int told[] = {WHAT, COLOR, corner, corner + 1};
+    int bad = 0;
+    for (size_t i = 0; i < sizeof told / sizeof *told; i++)
+        bad |= write_patches(s, labels, name, told[i], &r, s->patches);
+    bad |= write_patches(s, labels, name, random_below(&r, ASPECTS), &r, s->both);
+    if (what->count > 0) /* which of several is meant is what answers need most, and what no other row of patches asks */
         bad |= write_found(s, what, labels, name, &r, s->both);
-    else
-        bad |= write_patches(s, labels, name, random_below(&r, ASPECTS), &r, s->both);
     return bad ? fail("patches", "not written") : 0;
 }

@@ -1,9 +1,10 @@
 /* school.h - scenes as rows for `pali train`, with what a run would otherwise compute in each step done once.
  *
- * Pictures are written at the size the model sees, by the resize that it is given pictures with. Each has two files of
- * rows: questions.jsonl, a few of its questions, rare tasks more often, with masks as codes; and patches.jsonl, what
- * stands at each patch (shape or letter, colour, a side of its box), which teaches the vision tower. Rows of a picture
- * stand together, so that a step encodes it once. */
+ * Pictures are written at the size the model sees, by the resize that it is given pictures with. Each has rows in three
+ * files: questions.jsonl, a few of its questions, rare tasks more often, with masks as codes; patches.jsonl, what
+ * stands at each patch (shape or letter, colour, two sides of its box), which teaches the vision tower; both.jsonl,
+ * the questions and, of the patches, one such row and where one of the shapes is. Rows of a picture stand together, so
+ * that a step encodes it once. */
 #ifndef PALI_TOOLS_NANO_SCHOOL_H
 #define PALI_TOOLS_NANO_SCHOOL_H
 
