@@ -12,8 +12,10 @@ unset PALI_MODEL PALI_THREADS PALI_PIN PALI_CPU NO_COLOR
 PALI_THREADS=1 # more could be more than there are, which is told on standard error
 export PALI_THREADS
 picture=$data/tiny/a.png
+: >"$work/out" >"$work/err"
 failures=0
-about=
+about=before a run
+code=none
 
 # run ARGUMENT...: runs pali; its streams go to $work/out and $work/err, its exit code to $code.
 run() {

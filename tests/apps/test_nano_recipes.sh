@@ -11,7 +11,7 @@ for name in both questions patches; do
     cmp "$work/rows/$name.jsonl" "$work/again/$name.jsonl" || exit 1
 done
 expect_equal 'rows of questions' "$(wc -l <"$work/rows/questions.jsonl")" 40
-expect_equal 'rows of patches' "$(wc -l <"$work/rows/patches.jsonl")" 20
+expect_equal 'rows of patches' "$(wc -l <"$work/rows/patches.jsonl")" 40
 grep -q '"segment .*"suffix": "\(<loc....>\)\{4\}\(<seg...>\)\{16\} ' "$work/rows/questions.jsonl" || exit 1
 
 run data show model="$model" data="$work/rows/patches.jsonl" --limit 1
