@@ -4,6 +4,7 @@
  */
 #include "train/report.h"
 
+#include "answer/location.h"
 #include "base/file.h"
 #include "image/encode.h"
 #include "image/preview.h"
@@ -16,6 +17,10 @@
 
 enum { PICTURE_SIDE = 320, PICTURE_QUALITY = 85 };
 
+/* Colours of boxes: what was to be said, what was. */
+#define EXPECTED "c2"
+#define ANSWERED "c1"
+
 static const char head[] =
     "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
     "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; img-src data:; style-src 'unsafe-inline'\">\n";
@@ -26,7 +31,7 @@ static const char style[] =
     "@media(prefers-color-scheme:dark){:root{--page:#14171b;--card:#1d2127;--text:#e6e9ed;--quiet:#99a3af;--rule:#323841;--c0:#7db0ff;--c1:#f5a25d;--c2:#67cf8b;--c3:#cb9bf5;--c4:#f58a9b;--c5:#5fd0da}}\n"
     "*{box-sizing:border-box}\n"
     "body{margin:0 auto;padding:2rem 1.25rem 4rem;max-width:75rem;background:var(--page);color:var(--text);font:16px/1.5 system-ui,sans-serif}\n"
-    "h1{font-size:1.6rem;margin:0 0 1rem}h2{font-size:1.15rem;margin:2.5rem 0 .75rem}\n"
+    "h1{font-size:1.6rem;margin:0 0 1rem;overflow-wrap:anywhere}h2{font-size:1.15rem;margin:2.5rem 0 .75rem}\n"
     ".state{font-size:.85rem;font-weight:600;vertical-align:.25em;margin-left:.5rem;padding:.15rem .6rem;border:1px solid var(--rule);border-radius:1rem;color:var(--quiet)}\n"
     ".facts{display:grid;grid-template-columns:repeat(auto-fill,minmax(13rem,1fr));gap:.25rem 1.5rem;margin:0}\n"
     ".facts div{padding:.35rem 0;border-bottom:1px solid var(--rule)}dt{color:var(--quiet);font-size:.85rem}dd{margin:0;overflow-wrap:anywhere}\n"
@@ -37,7 +42,8 @@ static const char style[] =
     "svg{display:block;width:100%;height:auto}svg text{fill:var(--quiet);font:12px system-ui,sans-serif}.grid{stroke:var(--rule)}\n"
     "polyline{fill:none;stroke:var(--c);stroke-linejoin:round}.line{stroke-width:2}.raw{stroke-width:1;opacity:.3}circle{fill:var(--c)}\n"
     ".samples{display:grid;grid-template-columns:repeat(auto-fill,minmax(15rem,1fr));gap:1.25rem}\n"
-    ".sample{padding:.75rem;background:var(--card);border-radius:.5rem}.sample img{display:block;width:100%;max-height:20rem;object-fit:contain;margin-bottom:.5rem;border-radius:.25rem}\n"
+    ".sample{padding:.75rem;background:var(--card);border-radius:.5rem}.sample svg{max-height:20rem;margin-bottom:.5rem}\n"
+    ".box{fill:none;stroke:var(--c);stroke-width:2.5;vector-effect:non-scaling-stroke}.box.c2{stroke-dasharray:6 4}.sample dt.key::before{height:.7em;vertical-align:-.05em}\n"
     ".sample dt{margin-top:.35rem}.sample dd,pre{white-space:pre-wrap}\n"
     ".wide{overflow-x:auto}table{border-collapse:collapse}th,td{padding:.35rem 1.25rem .35rem 0;text-align:left;border-bottom:1px solid var(--rule)}th{color:var(--quiet);font-weight:500;font-size:.85rem}td.n{text-align:right;font-variant-numeric:tabular-nums}\n"
     "pre{margin:0;padding:1rem;background:var(--card);border-radius:.5rem;overflow-x:auto;font:.85rem/1.5 ui-monospace,monospace}\n"
@@ -137,22 +143,45 @@ static pali_status put_curves(const pl_report *report, pl_buffer *html, pali_err
 
 /* ---- Samples ---------------------------------------------------------- */
 
-static pali_status put_picture(const pl_image *picture, const char *what, pl_buffer *html, pali_error *err)
+/* Frames around what an answer says is there, over a picture of this size. */
+static pali_status put_boxes(const char *answer, size_t width, size_t height, const char *color, pl_buffer *html, pali_error *err)
+{
+    pl_location_list found = {0};
+    pali_status status = pl_locations_of_text(answer, &found, err);
+    for (size_t i = 0; status == PALI_OK && i < found.count; i++) {
+        const pali_box b = found.items[i].box;
+        if (found.items[i].valid)
+            status = pl_buffer_printf(html, err, "<rect class=\"box %s\" x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\"/>\n", color, (double)b.x1 * (double)width,
+                                      (double)b.y1 * (double)height, (double)(b.x2 - b.x1) * (double)width, (double)(b.y2 - b.y1) * (double)height);
+    }
+    pl_location_list_free(&found);
+    return status;
+}
+
+static pali_status put_picture(const pl_report_sample *sample, pl_buffer *html, pali_error *err)
 {
     static const pl_encode_options jpeg = {.format = PL_FORMAT_JPEG, .quality = PICTURE_QUALITY};
     pl_image small = {0};
     pl_buffer bytes = {0};
-    pali_status status = pl_image_fit(picture, PICTURE_SIDE, PICTURE_SIDE, &small, err);
+    pali_status status = pl_image_fit(sample->picture, PICTURE_SIDE, PICTURE_SIDE, &small, err);
     if (status == PALI_OK) {
         const pl_raster raster = pl_raster_of(&small);
         status = pl_image_encode(&raster, &jpeg, "picture", &bytes, err);
     }
     if (status == PALI_OK)
-        status = put_text(html, "<img alt=\"", what, "\" src=\"data:image/jpeg;base64,", err);
+        status = pl_buffer_printf(html, err, "<svg viewBox=\"0 0 %zu %zu\" role=\"img\"", small.width, small.height);
+    if (status == PALI_OK)
+        status = put_text(html, " aria-label=\"", sample->prefix, "\"><image width=\"100%\" height=\"100%\" href=\"data:image/jpeg;base64,", err);
     if (status == PALI_OK)
         status = pl_base64_append(html, (const unsigned char *)bytes.data, bytes.length, err);
     if (status == PALI_OK)
-        status = put(html, "\">\n", err);
+        status = put(html, "\"/>\n", err);
+    if (status == PALI_OK)
+        status = put_boxes(sample->expected, small.width, small.height, EXPECTED, html, err);
+    if (status == PALI_OK)
+        status = put_boxes(sample->answer, small.width, small.height, ANSWERED, html, err);
+    if (status == PALI_OK)
+        status = put(html, "</svg>\n", err);
     free(bytes.data);
     pl_image_free(&small);
     return status;
@@ -161,20 +190,19 @@ static pali_status put_picture(const pl_image *picture, const char *what, pl_buf
 static pali_status put_sample(const pl_report_sample *sample, pl_buffer *html, pali_error *err)
 {
     const struct {
-        const char *name, *value;
-    } lines[] = {{"Prompt", sample->prefix}, {"Expected", sample->expected}, {"Answer", sample->answer}, {"Score", sample->score}};
+        const char *before, *value;
+    } lines[] = {{"<dt>Prompt</dt><dd>", sample->prefix},
+                 {"<dt class=\"key " EXPECTED "\">Expected</dt><dd>", sample->expected},
+                 {"<dt class=\"key " ANSWERED "\">Answer</dt><dd>", sample->answer},
+                 {"<dt>Score</dt><dd>", sample->score}};
     pali_status status = put(html, "<div class=\"sample\">\n", err);
     if (status == PALI_OK && sample->picture)
-        status = put_picture(sample->picture, sample->prefix, html, err);
+        status = put_picture(sample, html, err);
     if (status == PALI_OK)
         status = put(html, "<dl>", err);
-    for (size_t i = 0; status == PALI_OK && i < sizeof lines / sizeof *lines; i++) {
-        if (!lines[i].value)
-            continue;
-        status = put_text(html, "<dt>", lines[i].name, "</dt>", err);
-        if (status == PALI_OK)
-            status = put_text(html, "<dd>", lines[i].value, "</dd>", err);
-    }
+    for (size_t i = 0; status == PALI_OK && i < sizeof lines / sizeof *lines; i++)
+        if (lines[i].value)
+            status = put_text(html, lines[i].before, lines[i].value, "</dd>", err);
     return status == PALI_OK ? put(html, "</dl>\n</div>\n", err) : status;
 }
 

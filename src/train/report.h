@@ -14,7 +14,7 @@ typedef struct pl_report_fact {
     const char *name, *value;
 } pl_report_fact;
 
-/* An example of the held-out rows and what the model answered. */
+/* An example of the held-out rows and what the model answered; boxes that either names are drawn on the picture. */
 typedef struct pl_report_sample {
     const char *prefix, *expected, *answer;
     const char *score;  /* NULL: none */

@@ -132,7 +132,7 @@ static void test_page(void **state)
                               .samples = samples, .sample_count = 2, .samples_step = 99, .snapshots = snapshots, .snapshot_count = 2, .recipe = "model: nano\nlr: 1e-5\n"};
     char *const html = write_page(&report);
     assert_true(check_tags(html) > 100);
-    assert_int_equal(occurrences(html, "<svg "), 3); /* loss with held-out, rate, flat; nothing for what never was */
+    assert_int_equal(occurrences(html, "<svg "), 4); /* loss with held-out, rate, flat; nothing for what never was; and the picture */
     assert_int_equal(occurrences(html, "data:image/jpeg;base64,/9j/"), 1);
     assert_int_equal(occurrences(html, "http"), 1); /* http-equiv: nothing is fetched */
     assert_int_equal(occurrences(html, "<script"), 0);
@@ -197,6 +197,25 @@ static void test_escapes(void **state)
     free(html);
 }
 
+/* A quarter and a half of a picture of 1023 by 2046, shown at 160 by 320; a box without area is not drawn. */
+static void test_boxes(void **state)
+{
+    (void)state;
+    unsigned char *const pixels = calloc(1023 * 2046, 3);
+    const pl_image picture = {.width = 1023, .height = 2046, .rgb = pixels};
+    const pl_report_sample sample = {.prefix = "detect cat", .expected = "<loc0000><loc0000><loc0512><loc1023> cat", .answer = "<loc0000><loc0512><loc0512><loc1023> cat ; <loc0009><loc0009><loc0009><loc0009> cat",
+                                     .picture = &picture};
+    const pl_report report = {.samples = &sample, .sample_count = 1};
+    char *const html = write_page(&report);
+    check_tags(html);
+    assert_int_equal(occurrences(html, "<rect"), 2);
+    assert_non_null(strstr(html, "viewBox=\"0 0 160 320\""));
+    assert_non_null(strstr(html, "<rect class=\"box c2\" x=\"0.0\" y=\"0.0\" width=\"160.0\" height=\"160.2\"/>"));
+    assert_non_null(strstr(html, "<rect class=\"box c1\" x=\"80.1\" y=\"0.0\" width=\"79.9\" height=\"160.2\"/>"));
+    free(html);
+    free(pixels);
+}
+
 static void test_full_disk(void **state)
 {
     (void)state;
@@ -218,6 +237,6 @@ static void test_full_disk(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_page), cmocka_unit_test(test_charts), cmocka_unit_test(test_escapes), cmocka_unit_test(test_full_disk)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_page), cmocka_unit_test(test_charts), cmocka_unit_test(test_escapes), cmocka_unit_test(test_boxes), cmocka_unit_test(test_full_disk)};
     return cmocka_run_group_tests(tests, begin, end);
 }
