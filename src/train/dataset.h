@@ -112,7 +112,7 @@ pali_status pl_dataset_check(const pl_dataset *dataset, const char *identity, pa
 
 /* What can be said of the rows before a step is made, for the plan of memory. */
 typedef struct pl_data_survey {
-    size_t rows, bad;        /* looked at, and of these not readable as JSON with the fields they need */
+    size_t rows, bad;        /* looked at, and of these not readable as JSON with the fields they need, or with pictures that are not there */
     pali_error first_bad;    /* why the first of them is */
     size_t pictures_most;    /* of one row: over all rows */
     size_t texts;            /* that were tokenized: prompts with each of their answers */
@@ -124,7 +124,7 @@ typedef struct pl_data_survey {
     uint64_t pictures;       /* named by all rows, the same one counted each time */
 } pl_data_survey;
 
-/* Parses all rows, tokenizes `texts` of them with all their answers, in the order of the run where that is not all (0: none); opens no picture (an object's place counts as four tokens). */
+/* Parses all rows, tokenizes `texts` of them with all their answers, in the order of the run where that is not all (0: none); looks whether pictures are there and opens none (an object's place counts as four tokens). */
 pali_status pl_dataset_survey(const pl_dataset *dataset, size_t texts, pl_data_survey *survey, pali_error *err);
 
 #endif

@@ -5,7 +5,10 @@
 #include "base/text.h"
 #include "formats/jsonl.h"
 
+#include <errno.h>
 #include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
 /* ---- What the row says ------------------------------------------------- */
 
@@ -47,6 +50,28 @@ pali_status pl_row_pictures_read(const pl_dataset *dataset, size_t source, const
 size_t pl_row_pictures_count(const pl_row_pictures *pictures)
 {
     return pictures->count && pictures->frames ? pictures->frames : pictures->count;
+}
+
+/* Which of the files picture i comes from, as in a batch (batch/rows.h). */
+static size_t file_of(const pl_row_pictures *pictures, size_t i)
+{
+    const size_t different = (pictures->count - 1) / pictures->stride + 1;
+    return pictures->frames ? pl_video_frame(i, different) * pictures->stride : i;
+}
+
+pali_status pl_row_pictures_find(const pl_dataset *dataset, size_t source, const pl_row_pictures *pictures, pali_error *err)
+{
+    const size_t files = pictures->count == 1 ? 1 : pl_row_pictures_count(pictures);
+    pali_status status = PALI_OK;
+    for (size_t i = 0; status == PALI_OK && i < files; i++) {
+        char *const path = pl_jsonl_path(pl_dataset_folder(dataset, source), pictures->names[file_of(pictures, i)], err);
+        if (!path)
+            return PALI_MEMORY;
+        if (access(path, R_OK) != 0)
+            status = pl_fail(err, PALI_INPUT, "%s: cannot open: %s", path, strerror(errno));
+        free(path);
+    }
+    return status;
 }
 
 /* ---- Pixels and features ----------------------------------------------- */
@@ -131,13 +156,6 @@ static pali_status open_animation(const pl_data_options *o, pl_example *example,
     }
     free(bytes);
     return status;
-}
-
-/* Which of the files picture i comes from, as in a batch (batch/rows.h). */
-static size_t file_of(const pl_row_pictures *pictures, size_t i)
-{
-    const size_t different = (pictures->count - 1) / pictures->stride + 1;
-    return pictures->frames ? pl_video_frame(i, different) * pictures->stride : i;
 }
 
 pali_status pl_row_pictures_open(const pl_dataset *dataset, const pl_row_pictures *pictures, pl_feature_cache *cache, bool with_pixels, pl_example *example, pali_error *err)

@@ -22,6 +22,9 @@ pali_status pl_row_pictures_read(const pl_dataset *dataset, size_t source, const
 /* How many pictures the model is shown. */
 size_t pl_row_pictures_count(const pl_row_pictures *pictures);
 
+/* Are the files there, and may they be read? None is opened. PALI_INPUT names the first that is not. */
+pali_status pl_row_pictures_find(const pl_dataset *dataset, size_t source, const pl_row_pictures *pictures, pali_error *err);
+
 /* Opens them into example->images, whose place is known; what example.h says of the cache and of pixels holds. Freed with the example, also after a failure. */
 pali_status pl_row_pictures_open(const pl_dataset *dataset, const pl_row_pictures *pictures, pl_feature_cache *cache, bool with_pixels, pl_example *example, pali_error *err);
 

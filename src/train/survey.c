@@ -50,6 +50,8 @@ static pali_status survey_row(const pl_dataset *dataset, pl_place place, wanted 
     free(line);
     if (status == PALI_OK)
         status = pl_row_pictures_read(dataset, place.source, row, &pictures, err);
+    if (status == PALI_OK && want.pictures)
+        status = pl_row_pictures_find(dataset, place.source, &pictures, err);
     if (status == PALI_OK && want.texts)
         status = survey_texts(dataset, place, row, survey, ids, err);
     if (status == PALI_OK && want.texts && pl_dataset_options(dataset)->form == PL_DATA_PREFIX_LM)

@@ -25,12 +25,13 @@ refused() {
 cp "$work/rows.jsonl" "$work/bad.jsonl"
 { pair none.png y; echo "{\"image\": \"$here/$data/tiny/a.png\", \"prefix\": \"x\"}"; echo 'not json'; } >>"$work/bad.jsonl"
 teach stop data="$work/bad.jsonl" steps=6
-refused 4 "bad.jsonl:8: field 'suffix': found nothing"
-expect_err '2 of 9 rows cannot be used; on_bad_row=skip'
+refused 4 "bad.jsonl:7: "
+expect_err "none.png: cannot open"
+expect_err '3 of 9 rows cannot be used; on_bad_row=skip'
 [ ! -s "$work/stop/metrics.csv" ] || failed 'a row that can be told beforehand is found in the run'
 teach skip data="$work/bad.jsonl" steps=6 on_bad_row=skip
 worked
-grep -q '9 rows, of which 2 cannot be used' "$work/out" || failed 'unusable rows are not told of'
+grep -q '9 rows, of which 3 cannot be used' "$work/out" || failed 'unusable rows are not told of'
 expect_err 'bad.jsonl:7: '
 expect_err "none.png: cannot open"
 expect_err "bad.jsonl:8: field 'suffix': found nothing"
@@ -40,9 +41,10 @@ teach none data="$work/none.jsonl" steps=2 on_bad_row=skip
 refused 4 'none.jsonl'
 
 # One that is met in the run ends it too, but what was learned before is kept, and can be gone on with.
-{ cat "$work/rows.jsonl"; pair none.png y; } >"$work/met.jsonl"
+echo 'no picture' >"$work/text.png"
+{ cat "$work/rows.jsonl"; pair text.png y; } >"$work/met.jsonl"
 teach met data="$work/met.jsonl" steps=6 shuffle=false
-refused 4 'none.png: cannot open'
+refused 4 'text.png: '
 [ -d "$work/met/checkpoint-1" ] || failed 'the step before an unusable row is lost'
 teach met data="$work/met.jsonl" steps=6 shuffle=false on_bad_row=skip
 worked

@@ -437,7 +437,7 @@ static void what_else_is_wrong(void **state)
 static void a_survey_tells_of_patches(void **state)
 {
     (void)state;
-    const pl_data_source source = {.path = data_write("patches.jsonl", "{\"image\": \"x.png\", \"prefix\": \"patch what\", \"patches\": [\"ring\", \"\", \"Q\", \"<loc0007>\"]}\n")};
+    const pl_data_source source = {.path = data_write("patches.jsonl", "{\"image\": \"a.png\", \"prefix\": \"patch what\", \"patches\": [\"ring\", \"\", \"Q\", \"<loc0007>\"]}\n"), .images = "tests/data/tiny"};
     const pl_data_options options = data_options(&source, 1);
     pl_dataset *dataset = data_open(&options);
     pl_data_survey survey;
@@ -449,18 +449,19 @@ static void a_survey_tells_of_patches(void **state)
 static void a_survey_bounds_the_rows(void **state)
 {
     (void)state;
-    const char *const path = data_write("survey.jsonl", "{\"image\": [\"x.png\", \"y.png\"], \"prefix\": \"caption en\", \"suffix\": [\"a\", \"a cat on a mat and another one\", \"b\"]}\n"
-                                                        "{\"image\": \"x.png\", \"prefix\": \"segment cat\", \"mask\": \"m.png\"}\n"
-                                                        "{\"image\": \"x.png\"\n"
-                                                        "{\"image\": \"x.png\", \"prefix\": \"caption en\"}\n"
-                                                        "{\"image\": \"x.png\", \"prefix\": \"caption en\", \"suffix\": \"a\"}\n");
-    const pl_data_source source = {.path = path};
+    const char *const path = data_write("survey.jsonl", "{\"image\": [\"a.png\", \"b.png\"], \"prefix\": \"caption en\", \"suffix\": [\"a\", \"a cat on a mat and another one\", \"b\"]}\n"
+                                                        "{\"image\": \"a.png\", \"prefix\": \"segment cat\", \"mask\": \"m.png\"}\n"
+                                                        "{\"image\": \"a.png\"\n"
+                                                        "{\"image\": \"a.png\", \"prefix\": \"caption en\"}\n"
+                                                        "{\"image\": \"a.png\", \"prefix\": \"caption en\", \"suffix\": \"a\"}\n"
+                                                        "{\"image\": [\"a.png\", \"none.png\"], \"prefix\": \"caption en\", \"suffix\": \"a\"}\n");
+    const pl_data_source source = {.path = path, .images = "tests/data/tiny"};
     pl_data_options options = data_options(&source, 1);
     pl_dataset *dataset = data_open(&options);
     pl_data_survey survey;
     assert_int_equal(pl_dataset_survey(dataset, SIZE_MAX, &survey, NULL), PALI_OK);
-    assert_int_equal(survey.rows, 5);
-    assert_int_equal(survey.bad, 2);
+    assert_int_equal(survey.rows, 6);
+    assert_int_equal(survey.bad, 3);
     assert_non_null(strstr(survey.first_bad.message, "survey.jsonl:3: column "));
     assert_int_equal(survey.pictures_most, 2);
     assert_int_equal(survey.pictures, 4);
@@ -470,11 +471,11 @@ static void a_survey_bounds_the_rows(void **state)
     assert_false(survey.patches);
     assert_int_equal(pl_dataset_survey(dataset, 0, &survey, NULL), PALI_OK);
     assert_int_equal(survey.texts, 0);
-    assert_int_equal(survey.bad, 1);
-    assert_false(survey.complete);
-    assert_int_equal(pl_dataset_survey(dataset, 4, &survey, NULL), PALI_OK);
+    assert_int_equal(survey.bad, 2);
     assert_false(survey.complete);
     assert_int_equal(pl_dataset_survey(dataset, 5, &survey, NULL), PALI_OK);
+    assert_false(survey.complete);
+    assert_int_equal(pl_dataset_survey(dataset, 6, &survey, NULL), PALI_OK);
     assert_true(survey.complete);
     pl_dataset_free(dataset);
     options.text_length = 9;
