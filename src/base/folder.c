@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 static pali_status fail(const char *path, const char *what, int reason, pali_error *err)
@@ -40,6 +41,21 @@ pali_status pl_folder_make(const char *path, pali_error *err)
     }
     free(part);
     return reason ? fail(path, "make the folder", reason, err) : PALI_OK;
+}
+
+uint64_t pl_folder_room(const char *path)
+{
+    struct statvfs room;
+    char *const at = pl_strdup(path, NULL);
+    if (!at)
+        return UINT64_MAX;
+    int found = statvfs(at, &room);
+    for (char *slash; found != 0 && errno == ENOENT && (slash = strrchr(at, '/')) && slash > at; found = statvfs(at, &room))
+        *slash = '\0';
+    if (found != 0 && errno == ENOENT)
+        found = statvfs(*path == '/' ? "/" : ".", &room);
+    free(at);
+    return found == 0 ? (uint64_t)room.f_bavail * room.f_frsize : UINT64_MAX;
 }
 
 int pl_folder_remove(const char *path)

@@ -10,6 +10,9 @@
 /* Makes the folder and those above it that are missing. PALI_FAILED with the reason. */
 pali_status pl_folder_make(const char *path, pali_error *err);
 
+/* Bytes that may still be written under the path, which need not exist yet. UINT64_MAX where the system does not say. */
+uint64_t pl_folder_room(const char *path);
+
 /* Removes a folder and everything in it; links are removed, not followed. 0, or the errno of the first failure; goes on after one. */
 int pl_folder_remove(const char *path);
 

@@ -115,6 +115,12 @@ static pali_status check_finite(const pl_trainer *t, pali_error *err)
     return PALI_OK;
 }
 
+/* Only adapters, and what is trained beside them, are saved. */
+static bool adapts(const pl_recipe *r)
+{
+    return r->lora_rank > 0 || r->lora_adapter;
+}
+
 pali_status pl_trainer_keep(pl_trainer *t, bool best, pali_error *err)
 {
     const pl_recipe *r = t->recipe;
@@ -126,7 +132,6 @@ pali_status pl_trainer_keep(pl_trainer *t, bool best, pali_error *err)
     pl_adapter_save_options adapter = {.keys = pl_says(r->adapter_layout, "old") ? PL_ADAPTER_KEYS_OLD : PL_ADAPTER_KEYS_NEW, .alpha = r->lora_alpha > 0 ? r->lora_alpha : (double)r->lora_rank,
                                        .rank_stabilised = r->lora_rslora, .dropout = r->lora_dropout, .tokenizer = t->model->extended,
                                        .base = r->model && !pl_is_folder(r->model) && !pl_is_file(r->model) ? r->model : NULL /* names are the same elsewhere */};
-    const bool adapts = r->lora_rank > 0 || r->lora_adapter;
     size_t count = 0;
     pl_whole_module *whole = list_whole(t, &adapter.whole_count, err);
     pl_state_tensor *tensors = whole ? list_tensors(t, &count, err) : NULL;
@@ -135,7 +140,7 @@ pali_status pl_trainer_keep(pl_trainer *t, bool best, pali_error *err)
     pl_snapshot_report report;
     adapter.whole = whole;
     if (status == PALI_OK) {
-        const pl_snapshot snapshot = {.step = t->last.step, .model = t->model, .full = adapts ? NULL : &full, .adapter = adapts ? &adapter : NULL, .tensors = tensors, .count = count,
+        const pl_snapshot snapshot = {.step = t->last.step, .model = t->model, .full = adapts(r) ? NULL : &full, .adapter = adapts(r) ? &adapter : NULL, .tensors = tensors, .count = count,
                                       .notes = notes, .best = best, .keep = r->keep_checkpoints};
         status = pl_snapshot_save(&t->folder, &snapshot, &report, err);
     }
@@ -148,6 +153,12 @@ pali_status pl_trainer_keep(pl_trainer *t, bool best, pali_error *err)
         pl_trainer_tell(t, PL_TRAIN_SAVED, "%s/%s", r->out, report.name);
     }
     return status;
+}
+
+uint64_t pl_trainer_checkpoint_bytes(const pl_trainer *t, const pl_training_memory *memory)
+{
+    const uint64_t values = memory->trained * sizeof(float), weights = adapts(t->recipe) ? values : memory->mapped + memory->copied + memory->trained * pl_dtype_bytes(saved_type(t));
+    return weights + values + memory->state;
 }
 
 pali_status pl_trainer_save(pl_trainer *t, pali_error *err)

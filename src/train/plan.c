@@ -217,10 +217,22 @@ static pali_status append_steps(const pl_train_plan *p, const pl_parameters *par
     return status;
 }
 
+/* What the run will write. */
+static pali_status append_disk(const pl_train_plan *p, pl_buffer *text, pali_error *err)
+{
+    char each[32], room[32], cache[32];
+    pali_status status = pl_buffer_printf(text, err, "disk      %s a checkpoint, %zu at a time", pl_bytes_text(p->checkpoint, each), p->checkpoints);
+    if (status == PALI_OK && p->cache > 0)
+        status = pl_buffer_printf(text, err, "; %s of image tokens at most (cache_features=false: none)", pl_bytes_text(p->cache, cache));
+    if (status == PALI_OK && p->room < UINT64_MAX)
+        status = pl_buffer_printf(text, err, "; %s are free", pl_bytes_text(p->room, room));
+    return status == PALI_OK ? pl_buffer_printf(text, err, "\n") : status;
+}
+
 char *pl_train_plan_text(const pl_train_plan *plan, const pl_parameters *parameters, pali_error *err)
 {
     pl_buffer text = {0};
-    char total[32], limit[32], mapped[32], disk[32];
+    char total[32], limit[32], mapped[32];
     pali_status status = append_steps(plan, parameters, &text, err);
     if (status == PALI_OK)
         status = pl_buffer_printf(&text, err, "memory    %s of %s (%s)", pl_bytes_text(plan->total, total), pl_bytes_text(plan->limit, limit), plan->where);
@@ -232,8 +244,8 @@ char *pl_train_plan_text(const pl_train_plan *plan, const pl_parameters *paramet
         status = append_parts(plan, &text, err);
     if (status == PALI_OK)
         status = pl_buffer_printf(&text, err, "\n          %s for backward\n", plan->keep == PL_KEEP_ALL ? "activations are kept" : "activations of a layer are computed again");
-    if (status == PALI_OK && plan->cache > 0)
-        status = pl_buffer_printf(&text, err, "disk      %s of image tokens at most (cache_features=false: none)\n", pl_bytes_text(plan->cache, disk));
+    if (status == PALI_OK)
+        status = append_disk(plan, &text, err);
     if (status == PALI_OK)
         return text.data;
     free(text.data);

@@ -22,6 +22,9 @@ typedef struct pl_train_plan {
     uint64_t activation_gradients;  /* and beside it */
     uint64_t examples_ahead;        /* pictures that wait */
     uint64_t cache;                 /* on the disk: image tokens of all pictures */
+    uint64_t checkpoint;            /* on the disk: each of them */
+    size_t checkpoints;             /* at one time */
+    uint64_t room;                  /* on the disk of `out`; UINT64_MAX: not known */
     uint64_t total;                 /* own memory, without mapped weights */
     uint64_t limit;                 /* what may be taken */
     char where[200];                /* what limits */

@@ -5,6 +5,9 @@
  */
 #include "train/trainer_parts.h"
 
+#include "base/folder.h"
+#include "base/text.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -164,6 +167,17 @@ bool pl_trainer_caches(const pl_trainer *t)
     return t->objective.features && t->recipe->cache_features && t->plan.most_pictures > 0;
 }
 
+/* Better said now than found out when the first checkpoint is due. A run that goes on has most of its checkpoints already. */
+static void tell_of_full_disk(const pl_trainer *t)
+{
+    const pl_train_plan *p = &t->plan;
+    const uint64_t needed = p->checkpoint * p->checkpoints;
+    char need[32], room[32];
+    if (needed > p->room && !t->found.path)
+        pl_trainer_tell(t, PL_TRAIN_WARNING, "%s: %zu checkpoints need %s, found %s free; keep_checkpoints says how many stay, lora.rank makes them small", t->recipe->out, p->checkpoints,
+                        pl_bytes_text(needed, need), pl_bytes_text(p->room, room));
+}
+
 static pali_status make_plan(pl_trainer *t, pali_error *err)
 {
     pl_optimiser_options optimiser;
@@ -175,7 +189,11 @@ static pali_status make_plan(pl_trainer *t, pali_error *err)
     if (status != PALI_OK)
         return status;
     t->plan.memory = pl_parameters_forecast(t->parameters, &optimiser);
+    t->plan.checkpoint = pl_trainer_checkpoint_bytes(t, &t->plan.memory);
+    t->plan.checkpoints = t->recipe->keep_checkpoints + 1 + (t->held_out != NULL); /* one is written before another goes; the best stays */
+    t->plan.room = t->recipe->out ? pl_folder_room(t->recipe->out) : UINT64_MAX;
     t->plan.memory.state += scratch;
+    tell_of_full_disk(t);
     t->plan.examples_ahead = pictures_ahead(t);
     if (pl_trainer_caches(t))
         t->plan.cache = t->plan.survey.pictures * pl_image_tokens(t->model) * t->model->config.vision.width * (pl_says(t->recipe->cache_type, "bf16") ? 2 : 4);

@@ -128,6 +128,9 @@ pali_status pl_trainer_encode_missing(pl_trainer *t, pl_example **examples, size
 pali_status pl_trainer_sample(pl_trainer *t, pali_error *err);
 void pl_trainer_free_samples(pl_trainer *t);
 
+/* keep.c: bytes of a checkpoint with this memory for weights and state, about: texts and tokenizer left out. */
+uint64_t pl_trainer_checkpoint_bytes(const pl_trainer *t, const pl_training_memory *memory);
+
 /* keep.c: finds what to go on from, and whether it may be gone on with; then its state into the tensors. */
 pali_status pl_trainer_find(pl_trainer *t, pali_error *err);
 pali_status pl_trainer_restore(pl_trainer *t, pali_error *err);

@@ -50,6 +50,7 @@ expect_ok
 expect_out 'lr: 0.001'
 expect_out '  rank: 2'
 expect_out "path: $(cd "$work" && pwd -P)/rows.jsonl"
+expect_out ' a checkpoint, '
 sed -n '/^# Model/,/^codec:/p' "$work/out" >"$work/resolved.yaml"
 run train "$work/resolved.yaml" --dry-run
 expect_ok

@@ -1,5 +1,6 @@
 /* Maps, reads and whole-or-nothing writes, against each way in which a path can be wrong. */
 #include "base/file.h"
+#include "base/folder.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -53,6 +54,17 @@ static int remove_folder(void **state)
             rmdir(in_folder(entry->d_name));
     closedir(listing);
     return rmdir(folder);
+}
+
+/* Of a folder that is there, and of one that is to be made below it: the same disk. */
+static void room_of_a_folder(void **state)
+{
+    (void)state;
+    const uint64_t room = pl_folder_room(folder);
+    assert_true(room < UINT64_MAX);
+    const uint64_t below = pl_folder_room(in_folder("not/made/yet")), here = pl_folder_room("not-made-yet/either");
+    assert_true(below > room / 2 && below < UINT64_MAX && here < UINT64_MAX);
+    assert_true(pl_folder_room(in_folder("not/made/yet/")) < UINT64_MAX && pl_folder_room("/not-made-yet") < UINT64_MAX && pl_folder_room("") < UINT64_MAX);
 }
 
 static void written_mapped_and_read_back(void **state)
@@ -258,6 +270,7 @@ static void files_folders_and_paths(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(room_of_a_folder),
         cmocka_unit_test(written_mapped_and_read_back),
         cmocka_unit_test(what_is_no_file_is_refused),
         cmocka_unit_test(larger_than_the_limit_is_refused_unread),
