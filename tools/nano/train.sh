@@ -1,49 +1,71 @@
 #!/bin/sh
-# nano from nothing by pali itself: scenes, the vision tower, everything together, scores. C programs only.
+# nano from nothing by pali itself: scenes, mask codec, vision tower, everything together, questions alone, scores. C programs
+# only.
 # usage: tools/nano/train.sh WORK_FOLDER
-# The vocabulary and the mask codec are those of models/nano. Needs 3 GB of disk in WORK_FOLDER; killed at any moment, the same
-# command goes on where it was. WORK_FOLDER/nano is the model, WORK_FOLDER/scores.txt what it reaches.
+# The vocabulary is that of models/nano. Needs 5 GB of disk in WORK_FOLDER; killed at any moment, the same command goes on
+# where it was. WORK_FOLDER/nano is the model, WORK_FOLDER/scores.txt what it reaches, WORK_FOLDER/times.txt what each part
+# took.
 set -eu
 
 PICTURES=${PICTURES:-60000} # in each of two parts
+MASKED=${MASKED:-12000}     # pictures whose masks the codec is taught
 TEST=${TEST:-1500}          # held-out ones
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
 work=${1:?usage: train.sh WORK_FOLDER}
 mkdir -p "$work"
 work=$(cd "$work" && pwd)
-nano="$root/models/nano"
 
 (cd "$root" && cmake --preset release > "$work/build.log" && cmake --build --preset release --target pali_command pali-scenes >> "$work/build.log")
 pali="$root/build/release/apps/pali"
 scenes="$root/build/release/tools/nano/pali-scenes"
 
-# part NAME FLAG...: scenes as rows, unless they are there.
-part() {
+# once NAME COMMAND...: runs it, unless it was done before; notes how long it took.
+once() {
     name=$1
     shift
     if [ ! -e "$work/$name.done" ]; then
-        "$scenes" --segment --train "$work/$name" --codec "$nano/vae-oid.npz" "$@"
+        begun=$(date +%s)
+        "$@"
+        echo "$name: $(($(date +%s) - begun)) s" | tee -a "$work/times.txt"
         touch "$work/$name.done"
     fi
 }
-part first --start 0 --count "$PICTURES" &
-part second --start "$PICTURES" --count "$PICTURES" &
-part validation --held-out --seed 9 --count 300
-wait
 
-# rows NAME: that file of both parts, as a list of sources.
-rows() {
-    echo "data=[{path: \"$work/first/$1.jsonl\"}, {path: \"$work/second/$1.jsonl\"}]"
+# Scenes as rows, with masks as the codec says them. What a step would do each time is done once: the resize, the codes.
+parts() {
+    "$scenes" --segment --train "$work/first" --codec "$work/vae-oid.npz" --count "$PICTURES" &
+    "$scenes" --segment --train "$work/second" --codec "$work/vae-oid.npz" --start "$PICTURES" --count "$PICTURES"
+    wait $!
+    "$scenes" --segment --train "$work/validation" --codec "$work/vae-oid.npz" --held-out --seed 9 --count 300
 }
-"$pali" train "$root/recipes/nano/tower.yaml" "$(rows patches)" out="$work/tower"
-"$pali" train "$root/recipes/nano/answers.yaml" model="$work/tower/last" "$(rows both)" validation="$work/validation/questions.jsonl" out="$work/answers"
 
-"$pali" convert "$work/answers/last" "$work/nano" --to hf --type bf16 --force
-cp "$nano/vae-oid.npz" "$work/nano/"
+# rows NAME PART PART: that file of both, as a list of sources.
+rows() {
+    echo "data=[{path: \"$work/$2/$1.jsonl\"}, {path: \"$work/$3/$1.jsonl\"}]"
+}
 
-if [ ! -e "$work/test.done" ]; then
-    "$scenes" --held-out --segment --seed 9 --count "$TEST" --out "$work/test"
-    touch "$work/test.done"
-fi
+# Of the questions, those about several things at once, which come out last: two boxes or more, captions, yes or no; of the
+# others every fifth.
+several() {
+    for part in first second; do
+        awk '/"prefix": "(detect|segment)/ && / ; <loc/ || /"prefix": "(caption|answer en is)/ || NR % 5 == 0' "$work/$part/questions.jsonl" > "$work/$part/several.jsonl"
+    done
+}
+
+once masks "$scenes" --segment --out "$work/masks" --count "$MASKED"
+once test "$scenes" --held-out --segment --seed 9 --count "$TEST" --out "$work/test"
+once codec "$pali" train "$root/recipes/nano/codec.yaml" codec="$work/vae-oid.npz" data="$work/masks/rows.jsonl" validation="$work/test/rows.jsonl"
+once parts parts
+once tower "$pali" train "$root/recipes/nano/tower.yaml" "$(rows patches first second)" out="$work/tower"
+once answers "$pali" train "$root/recipes/nano/answers.yaml" model="$work/tower/last" "$(rows both first second)" validation="$work/validation/questions.jsonl" out="$work/answers"
+once finish "$pali" train "$root/recipes/nano/finish.yaml" model="$work/answers/last" "$(rows questions second first)" validation="$work/validation/questions.jsonl" out="$work/finish"
+once again "$pali" train "$root/recipes/nano/finish.yaml" model="$work/finish/last" "$(rows questions first second)" validation="$work/validation/questions.jsonl" out="$work/again" \
+    lr=9e-4 steps=5000 seed=3
+once several several
+once last "$pali" train "$root/recipes/nano/finish.yaml" model="$work/again/last" "$(rows several second first)" validation="$work/validation/questions.jsonl" out="$work/last" \
+    lr=8e-4 steps=2300 seed=4 batch=48 micro_batch=48 warmup=50
+
+"$pali" convert "$work/last/last" "$work/nano" --to hf --type bf16 --force
+cp "$work/vae-oid.npz" "$work/nano/"
 "$here/scores.sh" "$pali" "$work/nano" "$work/test/rows.jsonl" | tee "$work/scores.txt"
