@@ -148,7 +148,7 @@ const command train_command = {
              "command goes on where a run ended, were it killed, and ends with the same bits.\n"
              "Ctrl-C saves first; a second one does not.\n"
              "codec=FILE.npz in place of model teaches a mask codec the masks of the rows, or of\n"
-             "a folder of pictures of masks.",
+             "a folder of pictures of masks; out=OUT then keeps its metrics and report.",
     .examples = "  pali train model=nano data=rows.jsonl out=run lr=1e-3 epochs=20\n"
                 "  pali train recipe.yaml lora.rank=8 seed=1 --dry-run\n"
                 "  pali train codec=codec.npz data=masks validation=held-out\n"

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/folder.h"
+#include "train/codec_record.h"
 
 #include <errno.h>
 #include <math.h>
@@ -19,6 +20,8 @@ struct pl_codec_run {
     pl_mask_source *sources; /* [data, then validation] owned */
     pl_pool *pool;           /* owned */
     pl_codec_trainer *trainer;
+    pl_codec_report last;    /* of the last step */
+    pl_codec_record record;
     double begin;            /* of this process's part, seconds */
     uint64_t first_step;     /* of it */
     double held_out, best;   /* NAN and INFINITY: none yet */
@@ -135,8 +138,11 @@ pl_codec_run *pl_codec_run_open(const pl_recipe *recipe, const pl_trainer_option
     }
     run->codec.steps = pl_codec_trainer_total(run->trainer);
     run->first_step = pl_codec_trainer_steps(run->trainer);
-    if (run->first_step == 0 && strcmp(recipe->resume, "must") == 0) {
-        pl_fail(err, PALI_USAGE, "resume: must, but found no run to go on with beside %s", recipe->codec);
+    if (run->first_step == 0 && strcmp(recipe->resume, "must") == 0)
+        status = pl_fail(err, PALI_USAGE, "resume: must, but found no run to go on with beside %s", recipe->codec);
+    if (status == PALI_OK && !options->dry_run)
+        status = pl_codec_record_open(&run->record, recipe, run->trainer, err);
+    if (status != PALI_OK) {
         pl_codec_run_free(run);
         return NULL;
     }
@@ -153,6 +159,7 @@ void pl_codec_run_free(pl_codec_run *run)
 {
     if (!run)
         return;
+    pl_codec_record_close(&run->record);
     pl_codec_trainer_free(run->trainer);
     pl_pool_free(run->pool);
     free(run->sources);
@@ -190,13 +197,13 @@ char *pl_codec_run_describe(const pl_codec_run *run, pali_error *err)
 
 pali_status pl_codec_run_step(pl_codec_run *run, double *loss, pali_error *err)
 {
-    pl_codec_report report;
-    const pali_status status = pl_codec_trainer_step(run->trainer, &report, err);
+    const pl_codec_report *found = &run->last;
+    const pali_status status = pl_codec_trainer_step(run->trainer, &run->last, err);
     if (status != PALI_OK)
         return status;
     if (loss)
-        *loss = report.loss;
-    tell(run, (pl_train_event){.kind = PL_TRAIN_STEP, .loss = report.loss, .lr = report.lr, .norm = report.norm});
+        *loss = found->loss;
+    tell(run, (pl_train_event){.kind = PL_TRAIN_STEP, .loss = found->loss, .lr = found->lr, .norm = found->norm});
     return PALI_OK;
 }
 
@@ -226,26 +233,45 @@ pali_status pl_codec_run_save(pl_codec_run *run, pali_error *err)
     return status;
 }
 
-static bool due(uint64_t step, uint64_t every, uint64_t steps)
+static bool due(const pl_codec_run *run, uint64_t every)
 {
-    return step == steps || (every > 0 && step % every == 0);
+    const uint64_t step = pl_codec_trainer_steps(run->trainer);
+    return step == run->codec.steps || (every > 0 && step % every == 0);
+}
+
+/* The rows first: what a killed run goes on from has all of its own. */
+static pali_status keep(pl_codec_run *run, const char *state, pali_error *err)
+{
+    pali_status status = pl_codec_record_sync(&run->record, err);
+    if (status == PALI_OK)
+        status = pl_codec_run_save(run, err);
+    return status == PALI_OK ? pl_codec_record_report(&run->record, run->trainer, state, err) : status;
+}
+
+/* What is due after a step. */
+static pali_status look_after(pl_codec_run *run, pali_error *err)
+{
+    const pl_recipe *r = run->recipe;
+    const bool measured = r->validation.count && due(run, r->eval_every);
+    double held_out = NAN;
+    pali_status status = measured ? pl_codec_run_evaluate(run, &held_out, err) : PALI_OK;
+    if (status == PALI_OK && (measured || due(run, r->log_every)))
+        status = pl_codec_record_row(&run->record, &run->last, held_out, err);
+    if (status == PALI_OK && due(run, r->save_every))
+        status = keep(run, pl_codec_trainer_steps(run->trainer) == run->codec.steps ? "finished" : "running", err);
+    return status;
 }
 
 pali_status pl_codec_run_all(pl_codec_run *run, pali_error *err)
 {
-    const pl_recipe *r = run->recipe;
-    const uint64_t steps = run->codec.steps;
-    while (pl_codec_trainer_steps(run->trainer) < steps) {
+    while (pl_codec_trainer_steps(run->trainer) < run->codec.steps) {
         if (run->options.stop && run->options.stop(run->options.context)) {
-            const pali_status saved = pl_codec_run_save(run, err);
+            const pali_status saved = keep(run, "interrupted", err);
             return saved == PALI_OK ? pl_fail(err, PALI_CANCELLED, "interrupted after step %llu; the same command goes on from there", (unsigned long long)pl_codec_trainer_steps(run->trainer)) : saved;
         }
         pali_status status = pl_codec_run_step(run, NULL, err);
-        const uint64_t step = pl_codec_trainer_steps(run->trainer);
-        if (status == PALI_OK && r->validation.count && due(step, r->eval_every, steps))
-            status = pl_codec_run_evaluate(run, NULL, err);
-        if (status == PALI_OK && due(step, r->save_every, steps))
-            status = pl_codec_run_save(run, err);
+        if (status == PALI_OK)
+            status = look_after(run, err);
         if (status != PALI_OK)
             return status;
     }

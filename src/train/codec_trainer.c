@@ -143,8 +143,8 @@ pali_status pl_codec_trainer_step(pl_codec_trainer *t, pl_codec_report *report, 
 
 /* ---- Measuring --------------------------------------------------------- */
 
-/* Maps first.. of held-out masks as they come back; the sum of their overlaps. */
-static double measure(pl_codec_trainer *t, pl_context *ctx, size_t first, size_t count)
+/* Held-out masks first.. as they come back: one row of a value for each pixel, above 0 where it is in. */
+static pl_rows come_back(pl_codec_trainer *t, pl_context *ctx, size_t first, size_t count)
 {
     pl_grid maps = {.rows = pl_constant_push(ctx, count * PL_CODEC_MAP, 1), .height = PL_CODEC_SIDE, .width = PL_CODEC_SIDE};
     const uint8_t *truth = t->held_out.maps + first * PL_CODEC_MAP;
@@ -154,35 +154,50 @@ static double measure(pl_codec_trainer *t, pl_context *ctx, size_t first, size_t
     uint8_t *codes = pl_push(ctx, vectors.rows.count, 1);
     pl_codec_nearest(ctx, t->codec, vectors.rows, codes);
     pl_codec_quantise(ctx, t->codec, vectors.rows, codes, codes, 0, vectors.rows);
-    const pl_grid decoded = pl_codec_decoder(ctx, t->codec, vectors);
-    double sum = 0;
-    for (size_t n = 0; n < count && !pl_dry(ctx); n++) {
-        size_t both = 0, either = 0;
-        for (size_t i = n * PL_CODEC_MAP; i < (n + 1) * PL_CODEC_MAP; i++) {
-            const bool a = truth[i] >= 128, b = decoded.rows.data[i] > 0;
-            both += a && b;
-            either += a || b;
-        }
-        sum += either ? (double)both / (double)either : 0;
+    return pl_codec_decoder(ctx, t->codec, vectors).rows;
+}
+
+/* Intersection over union of a mask with what came back. */
+static double overlap_of(const uint8_t *truth, const float *back)
+{
+    size_t both = 0, either = 0;
+    for (size_t i = 0; i < PL_CODEC_MAP; i++) {
+        const bool a = truth[i] >= 128, b = back[i] > 0;
+        both += a && b;
+        either += a || b;
     }
-    return sum;
+    return either ? (double)both / (double)either : 0;
+}
+
+pali_status pl_codec_trainer_show(pl_codec_trainer *t, size_t count, uint8_t *maps, double *overlaps, pali_error *err)
+{
+    for (size_t first = 0; first < count; first += t->options.batch) {
+        const size_t some = pl_min(t->options.batch, count - first);
+        pl_context ctx = context_of(t);
+        pl_arena_release(&t->arena, 0);
+        const pl_rows back = come_back(t, &ctx, first, some);
+        if (ctx.failed)
+            return pl_fail(err, PALI_FAILED, "mask codec: its memory was planned too small");
+        for (size_t n = 0; n < some; n++)
+            overlaps[first + n] = overlap_of(t->held_out.maps + (first + n) * PL_CODEC_MAP, back.data + n * PL_CODEC_MAP);
+        for (size_t i = 0; maps && i < some * PL_CODEC_MAP; i++)
+            maps[first * PL_CODEC_MAP + i] = (uint8_t)lrintf((fminf(fmaxf(back.data[i], -1), 1) + 1) * 127.5f);
+    }
+    return PALI_OK;
 }
 
 pali_status pl_codec_trainer_evaluate(pl_codec_trainer *t, double *overlap, pali_error *err)
 {
     const size_t all = t->held_out.count, limit = t->options.validation_limit, count = limit ? pl_min(limit, all) : all;
-    double sum = 0;
     if (count == 0)
         return pl_fail(err, PALI_USAGE, "mask codec: found no masks to measure on, expected some in validation");
-    for (size_t first = 0; first < count; first += t->options.batch) {
-        pl_context ctx = context_of(t);
-        pl_arena_release(&t->arena, 0);
-        sum += measure(t, &ctx, first, pl_min(t->options.batch, count - first));
-        if (ctx.failed)
-            return pl_fail(err, PALI_FAILED, "mask codec: its memory was planned too small");
-    }
+    double *overlaps = pl_new(count, sizeof *overlaps, "overlaps of masks", err), sum = 0;
+    const pali_status status = overlaps ? pl_codec_trainer_show(t, count, NULL, overlaps, err) : PALI_MEMORY;
+    for (size_t i = 0; status == PALI_OK && i < count; i++)
+        sum += overlaps[i];
     *overlap = sum / (double)count;
-    return PALI_OK;
+    free(overlaps);
+    return status;
 }
 
 /* ---- State ------------------------------------------------------------- */
@@ -324,7 +339,7 @@ static pali_status plan_memory(pl_codec_trainer *t, pali_error *err)
     if (t->held_out.count > 0) {
         ctx.tape = NULL;
         pl_arena_release(&t->arena, 0);
-        measure(t, &ctx, 0, t->options.batch);
+        come_back(t, &ctx, 0, t->options.batch);
     }
     const size_t bytes = t->arena.peak;
     pali_status status = ctx.failed ? pl_fail_memory(err, "mask codec", 0) : pl_arena_init(&t->arena, bytes, "activations of the mask codec", err);

@@ -63,6 +63,9 @@ pali_status pl_codec_trainer_step(pl_codec_trainer *trainer, pl_codec_report *re
 /* Mean overlap (IoU at 64 x 64) of the masks of `validation` with what comes back; PALI_USAGE where there are none. */
 pali_status pl_codec_trainer_evaluate(pl_codec_trainer *trainer, double *overlap, pali_error *err);
 
+/* The first `count` held-out masks (no more than there are) as they come back: maps [count, 64, 64] 0..255 (may be NULL), overlaps [count]. */
+pali_status pl_codec_trainer_show(pl_codec_trainer *trainer, size_t count, uint8_t *maps, double *overlaps, pali_error *err);
+
 /* Writes `out`, and its state; each whole or not at all. */
 pali_status pl_codec_trainer_save(pl_codec_trainer *trainer, pali_error *err);
 

@@ -157,7 +157,7 @@ typedef struct pl_recipe_groups {
     X(BYTES, max_memory, "max_memory", "0", "0..", FREE, "such as 12 GB (0: what is left on this machine)")                   \
     X(COUNT, threads, "threads", "0", "0..4096", FREE, "0: one a core")                                                       \
     Title("The run")                                                                                                          \
-    X(PATH, out, "out", "", "", FREE, "folder for checkpoints, logs and the report")                                          \
+    X(PATH, out, "out", "", "", FREE, "folder for checkpoints, logs and the report; of a codec: logs and report")             \
     X(CHOICE, resume, "resume", "auto", "auto|never|must", FREE, "go on with the run in out; never: begin anew")              \
     X(FLAG, force, "force", "false", "", FREE, "resume although the recipe differs; with resume: never, replace a run")       \
     X(COUNT, log_every, "log_every", "10", "1..", FREE, "steps between lines of the log")                                     \

@@ -138,7 +138,7 @@ static pali_status refuse_given(const origin *o, const pl_recipe *recipe, const 
 static pali_status check_codec(const origin *o, const pl_recipe *recipe)
 {
     static const char *const of_models[] = {"tokenizer", "preprocess", "new_tokens", "type", "precision", "objective", "freeze", "lora.rank", "lora.adapter", "loss", "loss_on_prefix", "prefix_attention",
-                                            "label_smoothing", "location_smoothing", "mask_weight", "dropout", "groups", "micro_batch", "checkpointing", "max_memory", "out"};
+                                            "label_smoothing", "location_smoothing", "mask_weight", "dropout", "groups", "micro_batch", "checkpointing", "max_memory"};
     pali_status status = PALI_OK;
     for (size_t i = 0; recipe->codec && i < sizeof of_models / sizeof *of_models && status == PALI_OK; i++)
         status = refuse_given(o, recipe, of_models[i], "is given, but means nothing with codec");

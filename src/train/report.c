@@ -147,7 +147,7 @@ static pali_status put_curves(const pl_report *report, pl_buffer *html, pali_err
 static pali_status put_boxes(const char *answer, size_t width, size_t height, const char *color, pl_buffer *html, pali_error *err)
 {
     pl_location_list found = {0};
-    pali_status status = pl_locations_of_text(answer, &found, err);
+    pali_status status = answer ? pl_locations_of_text(answer, &found, err) : PALI_OK;
     for (size_t i = 0; status == PALI_OK && i < found.count; i++) {
         const pali_box b = found.items[i].box;
         if (found.items[i].valid)
@@ -210,7 +210,7 @@ static pali_status put_samples(const pl_report *report, pl_buffer *html, pali_er
 {
     if (!report->sample_count)
         return PALI_OK;
-    pali_status status = pl_buffer_printf(html, err, "<h2>Answers at step %llu</h2>\n<div class=\"samples\">\n", (unsigned long long)report->samples_step);
+    pali_status status = pl_buffer_printf(html, err, "<h2>Samples at step %llu</h2>\n<div class=\"samples\">\n", (unsigned long long)report->samples_step);
     for (size_t i = 0; status == PALI_OK && i < report->sample_count; i++)
         status = put_sample(&report->samples[i], html, err);
     return status == PALI_OK ? put(html, "</div>\n", err) : status;

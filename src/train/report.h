@@ -14,10 +14,10 @@ typedef struct pl_report_fact {
     const char *name, *value;
 } pl_report_fact;
 
-/* An example of the held-out rows and what the model answered; boxes that either names are drawn on the picture. */
+/* A held-out example and what was made of it; boxes that either answer names are drawn on the picture. */
 typedef struct pl_report_sample {
-    const char *prefix, *expected, *answer;
-    const char *score;  /* NULL: none */
+    const char *prefix;
+    const char *expected, *answer, *score; /* NULL: none */
     const pl_image *picture; /* borrowed; NULL: none; shown small, of any size */
 } pl_report_sample;
 

@@ -136,18 +136,28 @@ while [ $i -lt 24 ]; do
     i=$((i + 1))
 done >"$work/masks.jsonl"
 set -- data="$work/masks.jsonl" steps=30 batch=16 warmup=5 'codec_widths=[4, 4, 6, 8, 6]' save_every=3 seed=1
-run train codec="$work/whole.npz" "$@" validation="$work/masks.jsonl" --quiet
+run train codec="$work/whole.npz" out="$work/whole.run" "$@" validation="$work/masks.jsonl" --quiet
 [ "$code" = 0 ] || failed "exit code $code"
 expect_out 'step 30 of 30: loss'
 expect_out 'held-out loss'
-"$pali" train codec="$work/parts.npz" "$@" validation="$work/masks.jsonl" --quiet >"$work/out" 2>"$work/err" &
+"$pali" train codec="$work/parts.npz" out="$work/parts.run" "$@" validation="$work/masks.jsonl" --quiet >"$work/out" 2>"$work/err" &
 started=$!
 until grep -q 'saved' "$work/out" || ! kill -0 $started 2>/dev/null; do sleep 0.02; done
 kill -KILL $started 2>/dev/null || true
 wait $started 2>/dev/null || true
-run train codec="$work/parts.npz" "$@" validation="$work/masks.jsonl" --threads 1 --quiet
+run train codec="$work/parts.npz" out="$work/parts.run" "$@" validation="$work/masks.jsonl" --threads 1 --quiet
 [ "$code" = 0 ] || failed "exit code $code"
 cmp -s "$work/whole.npz" "$work/parts.npz" || failed 'a codec taught in two parts ended with other bits'
+for run in whole parts; do # but for what tells of time
+    cut -d, -f1-9 "$work/$run.run/metrics.csv" >"$work/$run.csv"
+done
+[ "$(wc -l <"$work/whole.csv")" = 4 ] || failed 'three rows of ten steps each were expected in metrics.csv'
+cmp -s "$work/whole.csv" "$work/parts.csv" || failed 'a codec taught in two parts left other rows'
+grep -q 'finished' "$work/whole.run/report.html" || failed 'the report does not say that the run is finished'
+[ "$(grep -c 'overlap (IoU)' "$work/whole.run/report.html")" = 8 ] || failed 'the report does not show eight masks'
+run train codec="$work/new.npz" out="$work/whole" "$@" --quiet
+expect_error 2 'found the run of a model'
+[ ! -e "$work/new.npz" ] || failed 'a codec was written although its folder is taken'
 run train codec="$work/parts.npz" "$@" lr=1 --quiet
 expect_error 2 'other settings or masks'
 run train codec="$work/none.npz" data="$rows" --quiet

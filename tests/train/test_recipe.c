@@ -321,7 +321,7 @@ static const struct {
     {GOOD "momentum: 0.9\n", "", "r.yaml:3:1: momentum is given, but the optimizer has none"},
     {GOOD "codec: c.npz\n", "", "r.yaml:3:1: codec is given with a model"},
     {"codec: c.npz\ndata: a.jsonl\nlora: {rank: 3}\n", "", "r.yaml:3:8: lora.rank is given, but means nothing with codec"},
-    {"codec: c.npz\ndata: a.jsonl\n", "out=run", "argument 'out=run': out is given, but means nothing with codec"},
+    {"codec: c.npz\ndata: a.jsonl\n", "precision=bf16", "argument 'precision=bf16': precision is given, but means nothing with codec"},
     {"codec: /c.npz\ndata: a.jsonl\nmask_codec: /c.npz\n", "", "r.yaml:3:1: mask_codec is the file that codec is written to"},
     {"- a\n", "", "r.yaml:1:1: expected a map of keys"},
     {"a: [1\n", "", "r.yaml:2:1: no YAML: "},

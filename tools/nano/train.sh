@@ -55,7 +55,7 @@ several() {
 
 once masks "$scenes" --segment --out "$work/masks" --count "$MASKED"
 once test "$scenes" --held-out --segment --seed 9 --count "$TEST" --out "$work/test"
-once codec "$pali" train "$root/recipes/nano/codec.yaml" codec="$work/vae-oid.npz" data="$work/masks/rows.jsonl" validation="$work/test/rows.jsonl"
+once codec "$pali" train "$root/recipes/nano/codec.yaml" codec="$work/vae-oid.npz" out="$work/codec" data="$work/masks/rows.jsonl" validation="$work/test/rows.jsonl"
 once parts parts
 once tower "$pali" train "$root/recipes/nano/tower.yaml" "$(rows patches first second)" out="$work/tower"
 once answers "$pali" train "$root/recipes/nano/answers.yaml" model="$work/tower/last" "$(rows both first second)" validation="$work/validation/questions.jsonl" out="$work/answers"
