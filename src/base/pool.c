@@ -122,7 +122,9 @@ static bool spin(const pl_pool *pool, bool for_job, uint64_t seen)
 /*
  * Sleepers count themselves before they look at the state again, and who
  * changes the state looks for sleepers after it, both in the one order of
- * sequentially consistent operations: one of the two sees the other.
+ * sequentially consistent operations: one of the two sees the other. Both write
+ * by exchanges, though stores would do: qemu for Arm on x86 lets a store pass
+ * the load after it.
  */
 static void wait_for_job(pl_pool *pool, uint64_t seen)
 {
@@ -141,7 +143,7 @@ static void wait_for_workers(pl_pool *pool)
     if (spin(pool, false, 0))
         return;
     pthread_mutex_lock(&pool->lock);
-    atomic_store(&pool->caller_sleeps, true);
+    atomic_exchange(&pool->caller_sleeps, true);
     while (!is_over(atomic_load(&pool->state), false, 0))
         pthread_cond_wait(&pool->done, &pool->lock);
     atomic_store(&pool->caller_sleeps, false);
@@ -214,7 +216,7 @@ void pl_pool_run(pl_pool *pool, size_t tasks, pl_task_fn *run, void *context)
     pool->tasks = tasks;
     atomic_store_explicit(&pool->caller_on, this_processor(), memory_order_relaxed);
     atomic_store_explicit(&pool->next, 0, memory_order_relaxed);
-    atomic_store(&pool->state, (atomic_load_explicit(&pool->state, memory_order_relaxed) & JOB_MASK) + JOB + OPEN);
+    atomic_exchange(&pool->state, (atomic_load_explicit(&pool->state, memory_order_relaxed) & JOB_MASK) + JOB + OPEN);
     wake(pool, pl_min(tasks - 1, pool->useful));
     take_tasks(pool, 0);
     atomic_fetch_and(&pool->state, ~OPEN);

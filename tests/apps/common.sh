@@ -14,7 +14,7 @@ export PALI_THREADS
 picture=$data/tiny/a.png
 : >"$work/out" >"$work/err"
 failures=0
-about=before a run
+about='before a run'
 code=none
 
 # run ARGUMENT...: runs pali; its streams go to $work/out and $work/err, its exit code to $code.
