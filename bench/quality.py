@@ -44,10 +44,12 @@ def measure(build, model, rows, work, case):
         output_of(pali, "convert", model, target, "--force", "--quiet", *options)
     far = json.loads(output_of(os.path.join(build, "bench", "bench_quality"), rows, model, target, activations))
     scores = json.loads(output_of(pali, "eval", "--json", "--quiet", "-m", target, "--activations", activations, rows))
-    kinds = " | ".join(f"{100 * scores['kinds'][kind]['exact']:.1f}" for kind in sorted(scores["kinds"]) if kind != "detect")
+    texts = sorted(scores["kinds"].keys() - {"detect", "segment"})  # whose answers are right or wrong as a whole
+    kinds = " | ".join(f"{100 * scores['kinds'][kind]['exact']:.1f}" for kind in texts)
     boxes = f"{scores['boxes']['ap50']:.3f} | {scores['boxes']['mean_iou']:.3f}" if "boxes" in scores else "- | -"
+    masks = f"{scores['masks']['mean_iou']:.3f}" if "masks" in scores else "-"
     return (f"| {name} | {size_of(target) / 1e6:.1f} | {far['kl_mean']:.1e} | {far['kl_max']:.1e} | {far['logit_error_mean']:.1e} "
-            f"| {100 * far['same_token']:.2f} | {kinds} | {boxes} |"), sorted(kind for kind in scores["kinds"] if kind != "detect")
+            f"| {100 * far['same_token']:.2f} | {kinds} | {boxes} | {masks} |"), texts
 
 
 def main():
@@ -61,7 +63,7 @@ def main():
         for i, case in enumerate(CASES):
             line, kinds = measure(build, model, rows, folder, case)
             if i == 0:
-                heads = ["weights", "MB", "mean KL", "largest KL", "logit error", "same token, %", *(f"{kind}, %" for kind in kinds), "AP50", "mean IoU"]
+                heads = ["weights", "MB", "mean KL", "largest KL", "logit error", "same token, %", *(f"{kind}, %" for kind in kinds), "AP50", "mean IoU", "of masks"]
                 print("| " + " | ".join(heads) + " |\n|" + "---|" * len(heads))
             print(line, flush=True)
 

@@ -18,14 +18,15 @@ fail() {
 "$built/caption" models/nano "$work/found.png" >/dev/null 2>&1 || fail 'the drawn picture cannot be read'
 
 # segment: how much each mask covers, and its file, which is a mask again.
-"$built/segment" models/nano $pictures/segment-1.jpg 'green ring' "$work/mask" >"$work/out"
-grep -qE '^green ring: [0-9.]+ % of the picture, RLE .+$' "$work/out" || fail "segment printed: $(cat "$work/out")"
+label=$(awk -F '\t' '$1 == "segment-1.jpg" && sub(/^segment /, "", $2) { print $2 }' $pictures/pictures.tsv)
+"$built/segment" models/nano $pictures/segment-1.jpg "$label" "$work/mask" >"$work/out"
+grep -qE "^$label: [0-9.]+ % of the picture, RLE .+\$" "$work/out" || fail "segment printed: $(cat "$work/out")"
 "$built/caption" models/nano "$work/mask-1.png" >/dev/null 2>&1 || fail 'the mask cannot be read'
 "$built/segment" tests/data/tiny/pg1 $pictures/detect-1.jpg ring >"$work/out"
 grep -q '^ring: no mask' "$work/out" || fail "segment without a codec printed: $(cat "$work/out")"
 
 # batch: every picture's answer, the same as alone; more pictures than sessions, and fewer.
-for list in "$pictures/caption-1.png" "$(echo $pictures/*.jpg $pictures/*.png)"; do
+for list in "$(ls $pictures/caption-1.*)" "$(echo $pictures/*.jpg $pictures/*.png)"; do
     # shellcheck disable=SC2086 # one word a picture
     set -- $list
     "$built/batch" models/nano 'caption en' "$@" | sort >"$work/together"

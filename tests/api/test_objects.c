@@ -45,7 +45,7 @@ static void test_with_codec(void **state)
     assert_non_null(codec);
     pali_answer *answer = ask(model, 300, 200);
     assert_int_equal(pali_answer_object_count(answer), 2);
-    assert_int_equal(pali_answer_dropped_count(answer), 1);
+    assert_in_range(pali_answer_dropped_count(answer), 1, 2); /* the last location, and what nano says after it */
     const pali_object *const o = pali_answer_object(answer, 0), *const flat = pali_answer_object(answer, 1);
     assert_string_equal(o->label, "red circle");
     assert_null(o->problem);
@@ -66,7 +66,7 @@ static void test_with_codec(void **state)
     assert_string_equal(json_string_value(json_object_get(json_object_get(first, "mask"), "counts")), counts);
     assert_int_equal(json_integer_value(json_array_get(json_object_get(json_object_get(first, "mask"), "size"), 0)), 200);
     assert_int_equal(json_array_size(json_object_get(first, "mask_codes")), PALI_MASK_TOKENS);
-    assert_int_equal(json_integer_value(json_object_get(json, "dropped")), 1);
+    assert_int_equal(json_integer_value(json_object_get(json, "dropped")), pali_answer_dropped_count(answer));
     json_decref(json);
     pali_free(text);
     pali_free(counts);

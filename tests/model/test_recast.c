@@ -189,8 +189,8 @@ static void test_load_answers(void **state)
     (void)state;
     static const struct {
         const char *type;
-        float allowed; /* about twice what was measured */
-    } wishes[] = {{"f32", 1e-6f}, {"f16", 4e-6f}, {"q8_0", 0.01f}, {"q8", 0.02f}, {"q4_0", 0.4f}};
+        float allowed; /* two to three times what was measured */
+    } wishes[] = {{"f32", 1e-6f}, {"f16", 4e-6f}, {"q8_0", 0.01f}, {"q8", 0.1f}, {"q4_0", 0.4f}};
     enum { MOST = 6 };
     float expected[MOST] = {0};
     size_t count = 0;

@@ -1,17 +1,16 @@
-"""Writes models/nano/README.md, the model card, from what training and evaluation recorded.
+"""Writes models/nano/README.md, the model card, from what train.sh and publish.sh recorded.
 
-usage: card.py PROJECT_ROOT WORK_FOLDER
+usage: card.py PROJECT_ROOT WORK_FOLDER MACHINE
+MACHINE is said where the times are: "two cores of ...".
 """
+import csv
 import json
+import math
 import os
-import platform
+import struct
 import sys
 
-import torch
-import transformers
-
-import codec as masks
-import model as nano
+import numpy as np
 
 CARD = """# nano
 
@@ -61,27 +60,34 @@ Detection counts every box of every prompt; a box is right at IoU 0.5 with its l
 Segmentation is scored as PaliGemma's RefCOCO evaluator does: prompts that name one object, its box and mask read from
 the first twenty tokens and pasted at the size of the picture. {box_accuracy:.1f} % of the boxes are right at IoU 0.5,
 {invalid} of {segment_rows} answers are invalid. The true tokens would get {ceiling:.2f}: locations and whole pixels cost a little.
-What the codec alone gives back of {codec_masks:,} held-out masks overlaps them by {codec_pasted:.3f} on average at the size of the
-picture ({codec_square:.3f} at 64 x 64, {codec_worst:.2f} the worst in a hundred), and by {codec_blobs:.2f} for smooth blobs,
-which are no shape that the generator draws.
+What the codec gives back of {codec_masks:,} held-out masks overlaps them by {codec_square:.3f} on average at 64 x 64, by
+{codec_pasted:.2f} in their true boxes at the size of the picture ({codec_worst:.2f} the worst in a hundred), and by {codec_blobs:.2f} at 64 x 64
+for smooth blobs, which are no shape that the generator draws.
 
 ## How it was made
-`tools/nano/make.sh` remakes it from nothing. A generator in C draws the scenes: {pool:,} pictures of 104 to 480 pixels
-a side; plain, graded, striped, checked and clouded backgrounds, noise, JPEG loss, mixed aspect ratios. transformers
-{transformers} and PyTorch {torch} train it on the processor, in two parts as PaliGemma was. First the vision tower alone,
-{tower_steps:,} steps of {tower_batch} pictures: linear readers, thrown away afterwards, say of each patch what stands there, in
-which colour and in which box. Then everything, {text_steps:,} steps of {batch} pictures with up to four questions each:
-prefix-LM attention, loss on the suffix only, location targets spread over neighbouring bins. {cpu:.0f} processor
-minutes for both ({wall:.0f} on the clock of two shared cores); {optimizer}, peak rate {rate}, bf16 autocast.
+pali made it: `tools/nano/train.sh` remakes it from nothing with C programs alone, by the recipes in `recipes/nano`. A
+generator draws the scenes: 240,000 pictures of 104 to 480 pixels a side; plain, graded, striped, checked and clouded
+backgrounds, noise, JPEG loss, mixed aspect ratios. The mask codec comes first, as answers are written with its codes:
+{codec_steps:,} steps of {codec_batch} masks, half of them as the generator draws them, a quarter turned, sheared and cut, a quarter blobs.
+Then the vision tower, {tower_steps:,} steps of {tower_pictures} pictures: it says of each patch what stands there, in which colour and
+where two sides of its box are. Then everything, {answer_steps:,} steps of {answer_pictures} pictures with four questions and two rows
+of patches each: prefix-LM attention, location targets spread over neighbouring bins, the codes of a mask as heavy as its
+box; then {finish_steps:,} and {again_steps:,} steps of questions alone, {several_steps:,} mostly of those about several things, and {more_steps:,} of
+six questions a picture of scenes that had not been seen, the rate coming down to nothing each time. Muon for the matrices
+between layers, AdamW for the rest; products in bf16, weights in f32.
 
-The codec is a vector-quantised autoencoder, {codec_steps:,} steps of {codec_batch} masks in {codec_cpu:.0f} processor minutes before that: half of each
-batch masks as the generator draws them, a quarter those turned, sheared and cut, a quarter blobs; mean squared
-error, a running codebook, and a few codes replaced at random so that one wrong token does not spoil a mask.
+| part | minutes |
+|---|---|
+{times}
+
+On {machine}, part by part and at times beside other work.
+The vocabulary is a SentencePiece model (`tools/nano/vocabulary.py`). `tools/nano/publish.sh` measured the
+scores above with transformers and wrote this card.
 
 ## Limits
-Pictures other than such scenes mean nothing to it. Its boxes are looser than those of a large model, its counts are
-sometimes off by one, and it confuses letters that look alike (F and P, B and P). Masks are of whole shapes, also where
-another shape lies on top; words have none. Languages other than English were never trained.
+Pictures other than such scenes mean nothing to it. Its counts, of shapes as of letters, are sometimes off by one, it
+misreads a letter now and then (SINK as STAK, an O as a D), and of two objects in one prompt it may find the same one
+twice. Masks are of whole shapes, also where another shape lies on top; words have none. Languages other than English were never trained.
 """
 
 NAMES = {"color": "colour questions, exact", "count": "counting, exact", "detect": "detection, AP50",
@@ -96,12 +102,34 @@ def read(work, name):
         return json.load(file)
 
 
+PARTS = {"masks": "scenes for the codec", "codec": "mask codec", "parts": "240,000 scenes, resized, with their masks as codes",
+         "tower": "vision tower", "answers": "everything", "finish": "questions alone", "again": "and once more", "several": "those about several things",
+         "more": "fresh scenes"}
+
+
+def last_step(work, run):
+    with open(os.path.join(work, run, "metrics.csv")) as file:
+        return int(list(csv.DictReader(file))[-1]["step"])
+
+
+def times(work):
+    """Lines of the table, from "part: seconds s"; the last names a part counts."""
+    with open(os.path.join(work, "times.txt")) as file:
+        seconds = {name: int(rest.split()[0]) for name, rest in (line.split(": ") for line in file)}
+    rows = ["| %s | %.0f |" % (text, seconds[name] / 60.0) for name, text in PARTS.items()]
+    return "\n".join(rows + ["| together | %.0f |" % (sum(seconds[name] for name in PARTS) / 60.0)])
+
+
+def tensor_shapes(path):
+    with open(path, "rb") as file:
+        header = json.loads(file.read(struct.unpack("<Q", file.read(8))[0]))
+    return {name: tensor["shape"] for name, tensor in header.items() if name != "__metadata__"}
+
+
 def main():
-    root, work = sys.argv[1:3]
+    root, work, machine = sys.argv[1:4]
     folder = os.path.join(root, "models", "nano")
-    training, tower, scores, codec, taught = (
-        read(work, name) for name in ("trained/training.json", "tower/training.json", "scores.json", "codec.json",
-                                      "vae-oid.json"))
+    scores, codec, config = read(work, "scores.json"), read(work, "codec.json"), read(folder, "config.json")
     lines = []
     for task, name in NAMES.items():
         s = scores[task]
@@ -109,32 +137,32 @@ def main():
         shown = "%.2f" % value if task in AREAS else "%.1f %%" % (100 * value)
         common = "" if task in AREAS else "%.0f %%" % (100 * s["most frequent answer"])
         lines.append("| %s | %d | **%s** | %s |" % (name, s["rows"], shown, common))
-    with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "words.c")) as file:
+    with open(os.path.join(root, "tools", "nano", "words.c")) as file:
         lexicon = file.read().count('"') // 2 - 1
-    c = nano.config()
-    text, vision = c.text_config, c.vision_config
+    weights, arrays = tensor_shapes(os.path.join(folder, "model.safetensors")), np.load(os.path.join(folder, "vae-oid.npz"))
+    taught = [a for name, a in arrays.items() if "_ema_" not in name]
+    text, vision = config["text_config"], config["vision_config"]
     d, s = scores["detect"], scores["segment"]
+    side, patch = vision["image_size"], vision["patch_size"]
     card = CARD.format(
-        parameters=training["parameters"], size=os.path.getsize(os.path.join(folder, "model.safetensors")) / 1e6,
-        side=nano.SIDE, patch=nano.PATCH, tokens=nano.IMAGE_TOKENS, vl=vision.num_hidden_layers,
-        vd=vision.hidden_size, vh=vision.num_attention_heads, vf=vision.intermediate_size,
-        tl=text.num_hidden_layers, td=text.hidden_size, th=text.num_attention_heads, hd=text.head_dim,
-        tf=text.intermediate_size, pieces=nano.IMAGE_TOKEN, rows=nano.VOCABULARY, lexicon=lexicon,
-        scores="\n".join(lines), precision=d["precision"], recall=d["recall"], f1=d["F1"],
-        overlap=d["mean IoU of hits"], pool=training["pool"], transformers=transformers.__version__,
-        torch=torch.__version__.split("+")[0], batch=training["batch"],
-        text_steps=training["steps"], tower_steps=tower["steps"], tower_batch=tower["batch"],
-        cpu=training["cpu_minutes"] + tower["cpu_minutes"], wall=training["wall_minutes"] + tower["wall_minutes"],
-        widths="/".join(map(str, masks.WIDTHS)), code_width=masks.CODE_WIDTH, codec_parameters=taught["parameters"],
-        codec_size=os.path.getsize(os.path.join(folder, "vae-oid.npz")) / 1e6, codec_steps=taught["steps"],
-        codec_batch=taught["batch"], codec_cpu=taught["cpu_minutes"], codec_masks=codec["masks"],
-        codec_pasted=codec["pasted"], codec_square=codec["square"], codec_worst=codec["pasted, worst of a hundred"],
-        codec_blobs=codec["blobs"], invalid=s["invalid"], segment_rows=s["rows"],
-        ceiling=s["mIoU of the true tokens"], box_accuracy=100 * s["box accuracy at 0.5"],
-        optimizer=training["optimizer"], rate=training["rate"])
+        parameters=sum(map(math.prod, weights.values())), size=os.path.getsize(os.path.join(folder, "model.safetensors")) / 1e6,
+        side=side, patch=patch, tokens=(side // patch) ** 2, vl=vision["num_hidden_layers"], vd=vision["hidden_size"],
+        vh=vision["num_attention_heads"], vf=vision["intermediate_size"], tl=text["num_hidden_layers"],
+        td=text["hidden_size"], th=text["num_attention_heads"], hd=text["head_dim"], tf=text["intermediate_size"],
+        pieces=config["image_token_index"], rows=text["vocab_size"], lexicon=lexicon, scores="\n".join(lines),
+        precision=d["precision"], recall=d["recall"], f1=d["F1"], overlap=d["mean IoU of hits"],
+        box_accuracy=100 * s["box accuracy at 0.5"], invalid=s["invalid"], segment_rows=s["rows"],
+        ceiling=s["mIoU of the true tokens"],
+        widths="/".join(str(len(arrays["encoder.%d.weight" % k])) for k in (0, 2, 4, 6)),
+        code_width=arrays["_vq_vae._embedding"].shape[1], codec_parameters=sum(a.size for a in taught),
+        codec_size=os.path.getsize(os.path.join(folder, "vae-oid.npz")) / 1e6, codec_steps=2000, codec_batch=128,
+        codec_masks=codec["masks"], codec_square=codec["square"], codec_pasted=codec["pasted"],
+        codec_worst=codec["pasted, worst of a hundred"], codec_blobs=codec["blobs"], tower_steps=last_step(work, "tower"),
+        tower_pictures=32, answer_steps=last_step(work, "answers"), answer_pictures=16, finish_steps=last_step(work, "finish"), again_steps=last_step(work, "again"),
+        several_steps=last_step(work, "several"), more_steps=last_step(work, "more"),
+        times=times(work), machine=machine)
     with open(os.path.join(folder, "README.md"), "w") as file:
         file.write(card)
-    print("model card written, Python %s" % platform.python_version())
 
 
 if __name__ == "__main__":

@@ -11,8 +11,6 @@ import torch.nn.functional as F
 from PIL import Image
 
 SIDE, GRID, CODES = 64, 4, 128
-WIDTHS = (8, 16, 32, 48)  # 16, 32, 64, 128 in the released file
-CODE_WIDTH = 48           # 512 there
 
 
 class Residual(torch.nn.Module):
@@ -43,7 +41,7 @@ def decoder(widths, code_width):
 
 
 class Codec(torch.nn.Module):
-    def __init__(self, widths=WIDTHS, code_width=CODE_WIDTH):
+    def __init__(self, widths, code_width):
         super().__init__()
         self.encoder, self.decoder = encoder(widths, code_width), decoder(widths, code_width)
         for name in ("_embedding", "_ema_w"):
@@ -69,11 +67,6 @@ class Codec(torch.nn.Module):
                               .permute(0, 3, 1, 2))[:, 0] for part in torch.from_numpy(np.asarray(codes)).split(size)]
         return torch.cat(parts).numpy()
 
-    def save(self, path):
-        names = {"_embedding": "_vq_vae._embedding", "_ema_w": "_vq_vae._ema_w",
-                 "_ema_cluster_size": "_vq_vae._ema_cluster_size"}
-        np.savez(path, **{names.get(n, n): t.numpy().astype(np.float32) for n, t in self.state_dict().items()})
-
 
 def load(path):
     arrays = {n.replace("_vq_vae.", ""): torch.from_numpy(a) for n, a in np.load(path).items()}
@@ -93,11 +86,6 @@ def squared(mask):
     values = torch.from_numpy(mask.astype(np.float32))[None, None]
     values = F.interpolate(values, (SIDE, SIDE), mode="bilinear", antialias=True, align_corners=False)
     return values[0, 0].numpy()
-
-
-def shrink(mask):
-    """The same rounded to bytes, to be kept."""
-    return np.rint(squared(mask)).astype(np.uint8)
 
 
 def cut(mask, bins):

@@ -252,24 +252,6 @@ void scene_mask(const scene *const s, const int object, uint8_t *const mask)
                 mask[(size_t)y * s->width + x] = 255;
 }
 
-static int whole_pixel(const double coordinate, const int size, const int most)
-{
-    const long v = lrint(coordinate * size);
-    return v < 0 ? 0 : v > most ? most : (int)v;
-}
-
-void scene_mask_crop(const scene *const s, const int object, uint8_t *const mask, int *const height, int *const width)
-{
-    const scene_box b = s->objects[object].box;
-    const int y1 = whole_pixel(b.y1, s->height, s->height - 1), x1 = whole_pixel(b.x1, s->width, s->width - 1);
-    const int y2 = whole_pixel(b.y2, s->height, s->height), x2 = whole_pixel(b.x2, s->width, s->width);
-    *height = y2 > y1 ? y2 - y1 : 1;
-    *width = x2 > x1 ? x2 - x1 : 1;
-    scene_mask(s, object, mask);
-    for (int y = 0; y < *height; y++)
-        memmove(mask + (size_t)y * *width, mask + (size_t)(y1 + y) * s->width + x1, (size_t)*width);
-}
-
 void scene_draw(const scene *const s, uint8_t *const rgb)
 {
     draw_background(s, rgb);

@@ -84,8 +84,9 @@ def small_pictures(program, root, work, answerer, codec):
         by_picture[row["image"]].append(row)
     fits = [n for n in sorted(by_picture) if os.path.getsize(os.path.join(source, n)) <= 24000][:100]
     os.makedirs(folder, exist_ok=True)
-    for name in os.listdir(folder):
-        os.unlink(os.path.join(folder, name))
+    for entry in os.scandir(folder):
+        if entry.is_file():
+            os.unlink(entry.path)
     dice, chosen = random.Random(3), []
     segment = segment_rows(by_picture, fits, source, codec)
     for name in fits:

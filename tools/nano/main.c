@@ -1,10 +1,6 @@
-/* main.c - pali-scenes: writes scenes as a folder of pictures with rows.jsonl, or as a raw stream for training.
- *
- * The stream is, for each scene: 4 bytes "SCN1", width and height, and the pixels [height, width, 3]; here and below
- * numbers are 32-bit little-endian integers. For the same scenes --rows writes the questions, a line each, with tabs
- * between number of the scene, task, prefix, suffix and, for `segment`, the numbers of its objects with commas between;
- * --labels writes scene_label [GRID, GRID] of seven bytes each; --masks writes what the boxes cut out: the number of
- * objects, then for each one height, width and [height, width] bytes of 0 and 255. */
+/* main.c - pali-scenes: writes scenes as a folder of pictures with rows.jsonl, as rows for `pali train`, or their
+ * questions alone: a line each, with tabs between number of the scene, task, prefix, suffix and, for `segment`, the
+ * numbers of its objects with commas between. */
 #define _POSIX_C_SOURCE 200809L
 
 #include "school.h"
@@ -23,16 +19,15 @@ typedef struct arguments {
     int held_out;
     int segment;        /* ask for masks too */
     scene_task task;
-    int labels;         /* grid side; not 0: write labels instead of pictures */
-    int masks, rows;    /* write masks, or questions, instead of pictures */
-    const char *folder; /* NULL: stream on stdout */
+    int rows;           /* write questions instead of pictures */
+    const char *folder; /* NULL: on stdout */
     int train;          /* rows for `pali train` in the folder, with masks as codes */
     school_options school;
 } arguments;
 
 static void usage(FILE *const out)
 {
-    fputs("usage: pali-scenes (--out FOLDER | --train FOLDER | --stream | --rows | --labels GRID | --masks) [options]\n"
+    fputs("usage: pali-scenes (--out FOLDER | --train FOLDER | --rows) [options]\n"
           "  --seed N --start N --count N    which scenes (1, 0, 100)\n"
           "  --held-out                      scenes that training never sees\n"
           "  --task side|table               one question a scene of a task that nano was not taught; N are asked\n"
@@ -48,16 +43,11 @@ static void usage(FILE *const out)
 
 static int parse(const int argc, char **const argv, arguments *const a)
 {
-    int stream = 0;
     *a = (arguments){.seed = 1, .count = 100, .school = {.side = 112, .grid = 8, .questions = 4}};
     for (int i = 1; i < argc; i++) {
         const char *const name = argv[i];
-        if (!strcmp(name, "--stream"))
-            stream = 1;
-        else if (!strcmp(name, "--rows"))
+        if (!strcmp(name, "--rows"))
             a->rows = 1;
-        else if (!strcmp(name, "--masks"))
-            a->masks = 1;
         else if (!strcmp(name, "--segment"))
             a->segment = 1;
         else if (!strcmp(name, "--held-out"))
@@ -78,8 +68,6 @@ static int parse(const int argc, char **const argv, arguments *const a)
             a->school.grid = atoi(argv[++i]);
         else if (!strcmp(name, "--questions"))
             a->school.questions = atoi(argv[++i]);
-        else if (!strcmp(name, "--labels"))
-            a->labels = atoi(argv[++i]);
         else if (!strcmp(name, "--seed"))
             a->seed = strtoull(argv[++i], NULL, 10);
         else if (!strcmp(name, "--start"))
@@ -103,41 +91,12 @@ static int parse(const int argc, char **const argv, arguments *const a)
     }
     const int lo = a->scene.min_side, hi = a->scene.max_side;
     const int sizes_fit = lo >= 0 && lo <= 4096 && hi >= 0 && hi <= 4096 && (lo ? lo : 104) <= (hi ? hi : 480);
-    const int one_output = stream + !!a->folder + a->rows + a->masks + (a->labels > 0 && a->labels <= MAX_GRID) == 1;
+    const int one_output = !!a->folder + a->rows == 1;
     a->school.folder = a->folder;
     if (a->train && (a->task != TASK_TAUGHT || !a->school.codec || a->school.side < 16 || a->school.side > 1024 ||
                      a->school.grid < 1 || a->school.grid > MAX_GRID))
         return -1;
     return one_output && sizes_fit && (!lo || lo >= 32) ? 0 : -1;
-}
-
-static int write_labels(const scene *const s, const int grid)
-{
-    scene_label labels[MAX_GRID * MAX_GRID];
-    const size_t count = (size_t)grid * grid;
-    scene_mark(s, grid, labels);
-    return fwrite(labels, sizeof labels[0], count, stdout) == count ? 0 : -1;
-}
-
-static int put_u32(const uint32_t v, FILE *const out)
-{
-    const unsigned char bytes[4] = {(unsigned char)(v & 255u), (unsigned char)(v >> 8 & 255u),
-                                    (unsigned char)(v >> 16 & 255u), (unsigned char)(v >> 24)};
-    return fwrite(bytes, 1, 4, out) == 4 ? 0 : -1;
-}
-
-static int write_masks(const scene *const s, uint8_t *const room)
-{
-    int status = put_u32((uint32_t)s->count, stdout);
-    for (int i = 0; !status && i < s->count; i++) {
-        int height = 0, width = 0;
-        scene_mask_crop(s, i, room, &height, &width);
-        const size_t size = (size_t)height * width;
-        if (put_u32((uint32_t)height, stdout) || put_u32((uint32_t)width, stdout) ||
-            fwrite(room, 1, size, stdout) != size)
-            status = -1;
-    }
-    return status;
 }
 
 static int write_rows(const uint64_t number, const scene_row *const rows, const int count)
@@ -150,15 +109,6 @@ static int write_rows(const uint64_t number, const scene_row *const rows, const 
         bad |= putchar('\n') < 0;
     }
     return bad ? -1 : 0;
-}
-
-static int stream_scene(const scene *const s, const uint8_t *const rgb)
-{
-    const size_t pixels = (size_t)s->width * s->height * 3;
-    if (fwrite("SCN1", 1, 4, stdout) != 4 || put_u32((uint32_t)s->width, stdout) ||
-        put_u32((uint32_t)s->height, stdout) || fwrite(rgb, 1, pixels, stdout) != pixels)
-        return -1;
-    return 0;
 }
 
 /* Mask files NUMBER-OBJECT.png of the objects that some row names. Uses `room`, [height, width]. */
@@ -220,10 +170,6 @@ static int write_scene(const scene *const s, const uint64_t index, const argumen
                        FILE *const jsonl, school *const rows_of)
 {
     scene_row rows[SCENE_MAX_ROWS];
-    if (a->labels)
-        return write_labels(s, a->labels);
-    if (a->masks)
-        return write_masks(s, room);
     const int count = ask(s, index, a, rows);
     if (a->rows)
         return write_rows(index - a->start, rows, count);
@@ -233,11 +179,7 @@ static int write_scene(const scene *const s, const uint64_t index, const argumen
             return -1;
         return school_add(rows_of, s, index, room, rows, count, room + (size_t)s->width * s->height * 3);
     }
-    if (jsonl)
-        return save_scene(s, room, rows, count, a, index, jsonl);
-    if (s->quality && scene_jpeg_loss(room, s->width, s->height, s->quality))
-        return -1;
-    return stream_scene(s, room);
+    return save_scene(s, room, rows, count, a, index, jsonl);
 }
 
 static int run(const arguments *const a, FILE *const jsonl, school *const rows_of)

@@ -115,7 +115,7 @@ typedef struct scene_options {
 } scene_options;
 
 /* One question. Tasks: color, shape, count, yesno, detect, ocr, letter, caption, segment. The answer to `segment` lacks
- * its 16 mask tokens after each box: they are the codec's (tools/nano/masks.py), and `named` says of which objects. */
+ * its 16 mask tokens after each box: they are the codec's (school.c), and `named` says of which objects. */
 typedef struct scene_row {
     const char *task;           /* static text */
     char prefix[SCENE_PREFIX_SIZE];
@@ -133,10 +133,6 @@ void scene_draw(const scene *s, uint8_t *rgb);
 /* Pixels of object number `object`, [height, width] bytes: 255 where the shape covers at least half of a pixel, else 0.
  * The whole shape, as its box is, also where another one lies on top. */
 void scene_mask(const scene *s, int object, uint8_t *mask);
-
-/* The part of scene_mask that the object's box cuts out, sides rounded to whole pixels: writes [height, width] bytes,
- * at most as many as the picture has pixels. Never empty. */
-void scene_mask_crop(const scene *s, int object, uint8_t *mask, int *height, int *width);
 
 /* Writes up to SCENE_MAX_ROWS questions with their answers and returns how many. `seed` picks among the possible.
  * With `segment` not 0 there are `segment` rows too, after the others. */

@@ -2,12 +2,12 @@
 # nano from nothing by pali itself: scenes, mask codec, vision tower, everything together, questions alone, scores. C programs
 # only.
 # usage: tools/nano/train.sh WORK_FOLDER
-# The vocabulary is that of models/nano. Needs 5 GB of disk in WORK_FOLDER; killed at any moment, the same command goes on
+# The vocabulary is that of models/nano. Needs 8 GB of disk in WORK_FOLDER; killed at any moment, the same command goes on
 # where it was. WORK_FOLDER/nano is the model, WORK_FOLDER/scores.txt what it reaches, WORK_FOLDER/times.txt what each part
-# took.
+# took. PALI and SCENES name programs that are built already. A rehearsal, which teaches nothing: STEPS=2 PICTURES=24 MASKED=4 TEST=2.
 set -eu
 
-PICTURES=${PICTURES:-60000} # in each of two parts
+PICTURES=${PICTURES:-60000} # in each of four parts
 MASKED=${MASKED:-12000}     # pictures whose masks the codec is taught
 TEST=${TEST:-1500}          # held-out ones
 here=$(cd "$(dirname "$0")" && pwd)
@@ -16,9 +16,11 @@ work=${1:?usage: train.sh WORK_FOLDER}
 mkdir -p "$work"
 work=$(cd "$work" && pwd)
 
-(cd "$root" && cmake --preset release > "$work/build.log" && cmake --build --preset release --target pali_command pali-scenes >> "$work/build.log")
-pali="$root/build/release/apps/pali"
-scenes="$root/build/release/tools/nano/pali-scenes"
+if [ -z "${PALI:-}" ]; then
+    (cd "$root" && cmake --preset release > "$work/build.log" && cmake --build --preset release --target pali_command pali-scenes >> "$work/build.log")
+fi
+pali=${PALI:-$root/build/release/apps/pali}
+scenes=${SCENES:-$root/build/release/tools/nano/pali-scenes}
 
 # once NAME COMMAND...: runs it, unless it was done before; notes how long it took.
 once() {
@@ -37,7 +39,10 @@ parts() {
     "$scenes" --segment --train "$work/first" --codec "$work/vae-oid.npz" --count "$PICTURES" &
     "$scenes" --segment --train "$work/second" --codec "$work/vae-oid.npz" --start "$PICTURES" --count "$PICTURES"
     wait $!
-    "$scenes" --segment --train "$work/validation" --codec "$work/vae-oid.npz" --held-out --seed 9 --count 300
+    "$scenes" --segment --train "$work/third" --codec "$work/vae-oid.npz" --start $((2 * PICTURES)) --count "$PICTURES" --questions 6 &
+    "$scenes" --segment --train "$work/fourth" --codec "$work/vae-oid.npz" --start $((3 * PICTURES)) --count "$PICTURES" --questions 6
+    wait $!
+    "$scenes" --segment --train "$work/validation" --codec "$work/vae-oid.npz" --held-out --seed 8 --count 300
 }
 
 # rows NAME PART PART: that file of both, as a list of sources.
@@ -47,25 +52,35 @@ rows() {
 
 # Of the questions, those about several things at once, which come out last: two boxes or more, captions, yes or no; of the
 # others every fifth.
-several() {
+choose() {
     for part in first second; do
         awk '/"prefix": "(detect|segment)/ && / ; <loc/ || /"prefix": "(caption|answer en is)/ || NR % 5 == 0' "$work/$part/questions.jsonl" > "$work/$part/several.jsonl"
     done
 }
 
+# taught NAME RECIPE FROM DATA SETTING...: the run NAME, from what the run FROM ended with; measured on scenes that are neither
+# learned from nor the test's.
+taught() {
+    run=$1
+    recipe=$2
+    from=$3
+    data=$4
+    shift 4
+    once "$run" "$pali" train "$root/recipes/nano/$recipe.yaml" model="$work/$from/last" "$data" validation="$work/validation/questions.jsonl" out="$work/$run" "$@"
+}
+
 once masks "$scenes" --segment --out "$work/masks" --count "$MASKED"
 once test "$scenes" --held-out --segment --seed 9 --count "$TEST" --out "$work/test"
-once codec "$pali" train "$root/recipes/nano/codec.yaml" codec="$work/vae-oid.npz" out="$work/codec" data="$work/masks/rows.jsonl" validation="$work/test/rows.jsonl"
+once codec "$pali" train "$root/recipes/nano/codec.yaml" codec="$work/vae-oid.npz" out="$work/codec" data="$work/masks/rows.jsonl" validation="$work/test/rows.jsonl" ${STEPS:+"steps=$STEPS"}
 once parts parts
-once tower "$pali" train "$root/recipes/nano/tower.yaml" "$(rows patches first second)" out="$work/tower"
-once answers "$pali" train "$root/recipes/nano/answers.yaml" model="$work/tower/last" "$(rows both first second)" validation="$work/validation/questions.jsonl" out="$work/answers"
-once finish "$pali" train "$root/recipes/nano/finish.yaml" model="$work/answers/last" "$(rows questions second first)" validation="$work/validation/questions.jsonl" out="$work/finish"
-once again "$pali" train "$root/recipes/nano/finish.yaml" model="$work/finish/last" "$(rows questions first second)" validation="$work/validation/questions.jsonl" out="$work/again" \
-    lr=9e-4 steps=5000 seed=3
-once several several
-once last "$pali" train "$root/recipes/nano/finish.yaml" model="$work/again/last" "$(rows several second first)" validation="$work/validation/questions.jsonl" out="$work/last" \
-    lr=8e-4 steps=2300 seed=4 batch=48 micro_batch=48 warmup=50
+once tower "$pali" train "$root/recipes/nano/tower.yaml" "$(rows patches first second)" out="$work/tower" ${STEPS:+"steps=$STEPS"}
+taught answers answers tower "$(rows both first second)" ${STEPS:+"steps=$STEPS"}
+taught finish finish answers "$(rows questions second first)" ${STEPS:+"steps=$STEPS"}
+taught again finish finish "$(rows questions first second)" lr=9e-4 steps="${STEPS:-5000}" seed=3
+once choose choose
+taught several finish again "$(rows several second first)" lr=8e-4 steps="${STEPS:-2300}" seed=4 batch=48 micro_batch=48 warmup=50
+taught more finish several "$(rows questions third fourth)" lr=1e-3 seed=5 batch=96 micro_batch=96 ${STEPS:+"steps=$STEPS"}
 
-"$pali" convert "$work/last/last" "$work/nano" --to hf --type bf16 --force
+"$pali" convert "$work/more/last" "$work/nano" --to hf --type bf16 --force
 cp "$work/vae-oid.npz" "$work/nano/"
 "$here/scores.sh" "$pali" "$work/nano" "$work/test/rows.jsonl" | tee "$work/scores.txt"

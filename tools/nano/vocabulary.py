@@ -1,6 +1,7 @@
 """Trains nano's vocabulary and writes it as tokenizer.model and as a Hugging Face tokenizer with equal ids.
 
-usage: vocabulary.py OUT_FOLDER POOL.tsv [WORD_LIST]
+usage: vocabulary.py OUT_FOLDER ROWS.tsv [WORD_LIST]
+ROWS.tsv comes from `pali-scenes --rows --segment --count 60000`.
 Gemma's conventions: BPE, pad 0, eos 1, bos 2, unk 3, runs of 1..31 newlines and 2..31 spaces as user-defined pieces,
 256 byte pieces, identity normaliser, no dummy prefix, extra whitespace kept, digits split. The 1,024 location and 128
 segment pieces follow as user-defined; the Hugging Face files add <image> after them.

@@ -40,12 +40,12 @@ def main():
     answerer.model = peft
     after = answerer.many(pictures, [PROMPT] * len(pictures))
     answerer.model = peft.get_base_model()  # the same modules, adapters in place
+    assert sum(a[0] != b[0] for a, b in zip(after, before)) > ROWS // 2, "the adapter changes few answers"
     with open(folder / "adapter" / "golden.jsonl", "w") as file:
-        for path, (text, ids, _), old in zip(pictures, after, before):
+        for path, (text, ids, _) in zip(pictures, after):
             margin = margins(answerer, path, PROMPT, ids)
             if margin < 0.02:
                 continue
-            assert text != old[0], (path, text)
             row = {"image": f"../{path.name}", "prompt": PROMPT, "text": text, "ids": ids, "margin": round(margin, 5)}
             file.write(json.dumps(row) + "\n")
     print(len(after), "pictures,", len({text for text, _, _ in after}), "different answers")
