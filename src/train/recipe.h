@@ -140,7 +140,7 @@ typedef struct pl_recipe_groups {
     Title("Data")                                                                                                             \
     X(SOURCES, data, "data", "", "", FIXED, "rows to learn from: a JSONL file, or a list of sources")                         \
     X(SOURCES, validation, "validation", "", "", FREE, "rows to measure on, likewise")                                        \
-    X(PATH, images, "images", "", "", FIXED, "of sources that do not say")                                                    \
+    X(PATH, images, "images", "", "", FREE, "of sources that do not say")                                                     \
     X(TEXT, prefix, "prefix", "", "", FIXED, "of sources that do not say, such as caption en")                                \
     X(TEXT, suffix, "suffix", "", "", FIXED, "of sources that do not say")                                                    \
     X(COUNT, text_length, "text_length", "128", "2..32768", FIXED, "tokens of text in an example, the rest is cut off; of contrastive: the text tower's positions")       \
@@ -203,6 +203,7 @@ pali_status pl_recipe_write(const pl_recipe *recipe, pl_buffer *out, pali_error 
 /*
  * Appends "key: old -> new; key: ..." of the keys that differ and that a resumed
  * run must have as they were (`all`: of any that differ); *count says how many.
+ * Data may lie elsewhere: what is in it is checked when it is read.
  */
 pali_status pl_recipe_difference(const pl_recipe *before, const pl_recipe *now, bool all, pl_buffer *out, size_t *count, pali_error *err);
 

@@ -153,19 +153,43 @@ pali_status pl_recipe_write(const pl_recipe *recipe, pl_buffer *out, pali_error 
     return status;
 }
 
-static pali_status write_difference(const pl_recipe_key *key, const pl_recipe *before, const pl_recipe *now, pl_buffer *out, size_t *count, pali_error *err)
+/* A value as text to compare. Where sources lie is not of it if places do not count. */
+static pali_status write_compared(const pl_recipe_key *key, const void *place, bool places, pl_buffer *out, pali_error *err)
 {
-    pl_buffer old = {0}, fresh = {0};
-    pali_status status = pl_value_write(key, (const char *)before + key->place, &old, err);
-    if (status == PALI_OK)
-        status = pl_value_write(key, (const char *)now + key->place, &fresh, err);
-    if (status == PALI_OK && strcmp(old.data, fresh.data) != 0) {
-        status = pl_buffer_printf(out, err, "%s%s: %s -> %s", *count ? "; " : "", key->name, old.data, fresh.data);
-        ++*count;
+    if (key->kind != PL_KIND_SOURCES || places)
+        return pl_value_write(key, place, out, err);
+    const pl_recipe_sources *const list = place;
+    pl_recipe_sources bare = {.items = pl_new(list->count, sizeof *bare.items, "sources", err), .count = list->count};
+    if (!bare.items)
+        return PALI_MEMORY;
+    for (size_t i = 0; i < list->count; i++) {
+        bare.items[i] = list->items[i];
+        bare.items[i].path = bare.items[i].images = NULL;
     }
-    free(old.data);
-    free(fresh.data);
+    const pali_status status = pl_value_write(key, &bare, out, err);
+    free(bare.items);
     return status;
+}
+
+static pali_status write_difference(const pl_recipe_key *key, const pl_recipe *before, const pl_recipe *now, bool places, pl_buffer *out, size_t *count, pali_error *err)
+{
+    const void *const old = (const char *)before + key->place, *const fresh = (const char *)now + key->place;
+    pl_buffer texts[2] = {{0}, {0}};
+    pali_status status = write_compared(key, old, places, &texts[0], err);
+    if (status == PALI_OK)
+        status = write_compared(key, fresh, places, &texts[1], err);
+    const bool differ = status == PALI_OK && strcmp(texts[0].data, texts[1].data) != 0;
+    free(texts[0].data);
+    free(texts[1].data);
+    if (!differ)
+        return status;
+    status = pl_buffer_printf(out, err, "%s%s: ", *count ? "; " : "", key->name);
+    if (status == PALI_OK)
+        status = pl_value_write(key, old, out, err);
+    if (status == PALI_OK)
+        status = pl_buffer_append(out, " -> ", 4, err);
+    ++*count;
+    return status == PALI_OK ? pl_value_write(key, fresh, out, err) : status;
 }
 
 pali_status pl_recipe_difference(const pl_recipe *before, const pl_recipe *now, bool all, pl_buffer *out, size_t *count, pali_error *err)
@@ -174,7 +198,7 @@ pali_status pl_recipe_difference(const pl_recipe *before, const pl_recipe *now, 
     *count = 0;
     for (size_t i = 0; i < pl_recipe_key_count && status == PALI_OK; i++)
         if (pl_recipe_keys[i].kind != PL_KIND_TITLE && (all || pl_recipe_keys[i].fixed))
-            status = write_difference(&pl_recipe_keys[i], before, now, out, count, err);
+            status = write_difference(&pl_recipe_keys[i], before, now, all, out, count, err);
     return status;
 }
 

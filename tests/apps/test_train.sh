@@ -91,6 +91,13 @@ run train "$work/recipe.yaml" out="$work/run" lora.rank=2 validation="$rows" --q
 [ "$code" = 0 ] || failed "exit code $code"
 run train "$work/recipe.yaml" out="$work/run" lora.rank=2 validation="$rows" lr=0.5 --quiet
 expect_error 2 'lr: 0.001 -> 0.5'
+# The same rows may lie elsewhere by then, others not.
+cp "$work/rows.jsonl" "$work/moved.jsonl"
+run train "$work/recipe.yaml" out="$work/run" lora.rank=2 data="$work/moved.jsonl" --quiet
+[ "$code" = 0 ] || failed "exit code $code"
+head -n 3 "$work/rows.jsonl" >"$work/moved.jsonl"
+run train "$work/recipe.yaml" out="$work/run" lora.rank=2 data="$work/moved.jsonl" --quiet
+expect_error 4 'moved.jsonl: the file has changed since the run was saved'
 
 # Interrupted and gone on with, the whole model: the same bits as in one go. By SIGTERM: a shell starts what is in the
 # background with SIGINT ignored, and pali leaves it so.

@@ -230,6 +230,16 @@ static void test_difference(void **state)
     assert_int_equal(count, 4);
     assert_non_null(strstr(out.data, "; save_every: 500 -> 7"));
     free(out.data);
+    pl_recipe_close(&other);
+    /* Where data lies. */
+    parse_good(&other, whole, "data.1.path=moved/rows.jsonl|data.0.images=moved");
+    out = (pl_buffer){0};
+    assert_int_equal(pl_recipe_difference(&r, &other, false, &out, &count, NULL), PALI_OK);
+    assert_int_equal(count, 0);
+    assert_int_equal(pl_recipe_difference(&r, &other, true, &out, &count, NULL), PALI_OK);
+    assert_int_equal(count, 1);
+    assert_non_null(strstr(out.data, "moved/rows.jsonl"));
+    free(out.data);
     pl_recipe_close(&r);
     pl_recipe_close(&other);
 }
