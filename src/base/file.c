@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -163,6 +164,18 @@ pali_status pl_file_write(const char *path, const void *data, size_t size, pali_
         status = pl_output_commit(&out, err);
     pl_output_abandon(&out);
     return status;
+}
+
+pali_status pl_file_lock(const char *path, const char *name, const char *busy, int *lock, pali_error *err)
+{
+    *lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    if (*lock < 0)
+        return pl_fail(err, PALI_FAILED, "%s: cannot write: %s", path, strerror(errno));
+    if (flock(*lock, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK)
+        return PALI_OK;
+    close(*lock);
+    *lock = -1;
+    return pl_fail(err, PALI_FAILED, "%s: %s", name, busy);
 }
 
 bool pl_is_file(const char *path)

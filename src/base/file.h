@@ -40,6 +40,14 @@ char *pl_file_read(const char *path, size_t limit, size_t *size, pali_status sta
  */
 pali_status pl_file_write(const char *path, const void *data, size_t size, pali_error *err);
 
+/*
+ * Takes the lock of a file, which is made where it is missing; it is held until
+ * the descriptor *lock is closed. PALI_FAILED where somebody holds it, with
+ * "NAME: BUSY", or where the file cannot be written. A file system without locks
+ * (some clusters have such) is used all the same. *lock is -1 after a failure.
+ */
+pali_status pl_file_lock(const char *path, const char *name, const char *busy, int *lock, pali_error *err);
+
 bool pl_is_file(const char *path);
 bool pl_is_folder(const char *path);
 

@@ -38,41 +38,50 @@ static const pl_log_column columns[COLUMNS] = {
 
 /* ---- The folder -------------------------------------------------------- */
 
-/* A model's run has a recipe and a log of its own there. */
-static pali_status refuse_models(const char *out, pali_error *err)
+char *pl_codec_record_in(const char *out)
+{
+    pl_recipe recipe = {0};
+    char *path = pl_format(NULL, "%s/recipe.yaml", out), *codec = NULL;
+    if (path && pl_is_file(path) && pl_recipe_open(&recipe, path, NULL, 0, NULL) == PALI_OK && recipe.codec)
+        codec = pl_strdup(recipe.codec, NULL);
+    pl_recipe_close(&recipe);
+    free(path);
+    return codec;
+}
+
+/* Another run has a recipe and a log of its own there. */
+static pali_status refuse_others(const pl_recipe *recipe, pali_error *err)
 {
     pl_snapshot_entry *entries = NULL;
     size_t count = 0;
-    pali_status status = pl_snapshot_list(out, &entries, &count, err);
+    char *codec = pl_codec_record_in(recipe->out);
+    pali_status status = pl_snapshot_list(recipe->out, &entries, &count, err);
     if (status == PALI_OK && count > 0)
-        status = pl_fail(err, PALI_USAGE, "%s: found the run of a model, expected another folder for the codec's", out);
+        status = pl_fail(err, PALI_USAGE, "%s: found the run of a model, expected another folder for the codec's", recipe->out);
+    else if (status == PALI_OK && codec && strcmp(codec, recipe->codec) != 0)
+        status = pl_fail(err, PALI_USAGE, "%s: found the record of a run that teaches %s, expected another folder for %s", recipe->out, codec, recipe->codec);
     free(entries);
+    free(codec);
     return status;
 }
 
 static pali_status write_recipe(pl_codec_record *record, pali_error *err)
 {
-    pl_buffer text = {0};
-    pali_status status = pl_recipe_write(record->recipe, &text, err);
-    char *path = status == PALI_OK ? pl_format(err, "%s/recipe.yaml", record->recipe->out) : NULL;
-    if (status == PALI_OK)
-        status = path ? pl_file_write(path, text.data, text.length, err) : PALI_MEMORY;
-    record->recipe_text = text.data;
-    free(path);
-    return status;
+    record->recipe_text = pl_recipe_text(record->recipe, err);
+    return record->recipe_text ? pl_recipe_keep(record->recipe->out, record->recipe_text, err) : PALI_MEMORY;
 }
 
 pali_status pl_codec_record_open(pl_codec_record *record, const pl_recipe *recipe, const pl_codec_trainer *trainer, pali_error *err)
 {
     const uint64_t step = pl_codec_trainer_steps(trainer);
     const double now = pl_now();
-    *record = (pl_codec_record){.folder.lock = -1, .log = {.csv = -1, .events = -1}, .began = now, .last_row = now, .first_step = step, .last_step = step, .held_out = INFINITY};
+    *record = (pl_codec_record){.folder.lock = -1, .log = {.csv = -1, .events = -1}, .began = now, .last_row = now, .first_step = step, .last_step = step};
     if (!recipe->out)
         return PALI_OK;
     record->recipe = recipe;
     pali_status status = pl_run_folder_open(&record->folder, recipe->out, err);
     if (status == PALI_OK)
-        status = refuse_models(recipe->out, err);
+        status = refuse_others(recipe, err);
     if (status == PALI_OK)
         status = pl_log_open(&record->log, recipe->out, columns, COLUMNS, step > 0, step, err);
     return status == PALI_OK ? write_recipe(record, err) : status;
@@ -85,6 +94,11 @@ void pl_codec_record_close(pl_codec_record *record)
     pl_log_close(&record->log);
     pl_run_folder_close(&record->folder);
     free(record->recipe_text);
+}
+
+void pl_codec_record_pause(pl_codec_record *record, double seconds)
+{
+    record->last_row += seconds;
 }
 
 /* ---- Rows -------------------------------------------------------------- */
@@ -108,7 +122,6 @@ pali_status pl_codec_record_row(pl_codec_record *record, const pl_codec_report *
     values[COLUMN_SECONDS] = now - record->began;
     record->last_row = now;
     record->last_step = found->step;
-    record->held_out = fmin(record->held_out, held_out);
     return pl_log_row(&record->log, found->step, values, (double)time(NULL), err);
 }
 
@@ -130,8 +143,8 @@ static size_t list_facts(const pl_codec_record *record, const pl_codec_trainer *
     FACT("data", "%zu masks, %zu held out", pl_codec_trainer_masks(trainer)->count, pl_codec_trainer_held_out(trainer)->count);
     FACT("step", "%llu of %llu, %zu masks each", (unsigned long long)step, (unsigned long long)pl_codec_trainer_total(trainer), record->recipe->batch);
     FACT("trained", "%llu values", (unsigned long long)pl_codec_trainer_trained(trainer));
-    if (isfinite(record->held_out))
-        FACT("best overlap of held-out masks", "%.4f, since it was started or gone on with", 1 - record->held_out);
+    if (pl_codec_trainer_best(trainer) > 0)
+        FACT("best overlap of held-out masks", "%.4f", pl_codec_trainer_best(trainer));
     FACT("program", "pali %s", PALI_VERSION);
     FACT("time", "%.0f s for %llu steps", pl_now() - record->began, (unsigned long long)(step - record->first_step));
 #undef FACT
@@ -165,8 +178,8 @@ static pali_status show_masks(pl_codec_trainer *trainer, pairs *p, size_t count,
     for (size_t i = 0; status == PALI_OK && i < count; i++) {
         p->pictures[i] = (pl_image){.width = PAIR, .height = PL_CODEC_SIDE, .rgb = p->rgb[i]};
         draw_pair(held_out->maps + i * PL_CODEC_MAP, p->back + i * PL_CODEC_MAP, &p->pictures[i]);
-        snprintf(p->scores[i], sizeof p->scores[i], "overlap (IoU) %.3f", p->overlaps[i]);
-        p->samples[i] = (pl_report_sample){.prefix = "a mask, and what comes back of it", .score = p->scores[i], .picture = &p->pictures[i]};
+        snprintf(p->scores[i], sizeof p->scores[i], "%.3f overlap (IoU) of a mask with what comes back", p->overlaps[i]);
+        p->samples[i] = (pl_report_sample){.score = p->scores[i], .picture = &p->pictures[i]};
     }
     return status;
 }

@@ -24,7 +24,8 @@ struct pl_codec_run {
     pl_codec_record record;
     double begin;            /* of this process's part, seconds */
     uint64_t first_step;     /* of it */
-    double held_out, best;   /* NAN and INFINITY: none yet */
+    double held_out;         /* loss, NAN: not measured yet */
+    int lock;                /* of the codec's file, -1: none */
 };
 
 /* ---- The recipe -------------------------------------------------------- */
@@ -86,6 +87,7 @@ static pali_status take_recipe(pl_codec_run *run, pali_error *err)
     o->optimiser = (pl_optimiser_options){.kind = kind, .beta1 = r->beta1, .beta2 = r->beta2, .eps = r->eps, .momentum = r->momentum, .clip = r->clip};
     o->rate.lr = r->lr;
     o->rate.weight_decay = r->weight_decay;
+    o->biases_decay = strcmp(r->decay, "all") == 0;
     o->rate.schedule.timescale = r->timescale;
     o->warmup = r->warmup;
     return read_widths(&r->codec_widths, &o->widths, err);
@@ -102,6 +104,36 @@ static void tell(pl_codec_run *run, pl_train_event event)
     event.seconds_left = event.step > run->first_step ? event.seconds / (double)(event.step - run->first_step) * (double)(event.steps - event.step) : NAN;
     if (run->options.listen)
         run->options.listen(run->options.context, &event);
+}
+
+static void tell_bad_masks(pl_codec_run *run, const char *which, const pl_mask_pool *masks)
+{
+    char text[640];
+    snprintf(text, sizeof text, "%zu %smasks cannot be used; the first: %s", masks->bad, which, masks->first_bad);
+    if (masks->bad > 0)
+        tell(run, (pl_train_event){.kind = PL_TRAIN_WARNING, .text = text, .loss = NAN, .lr = NAN, .norm = NAN});
+}
+
+/* One run at a time writes a codec. */
+static pali_status take_lock(pl_codec_run *run, pali_error *err)
+{
+    char *path = pl_format(err, "%s.lock", run->recipe->codec);
+    const pali_status status = path ? pl_file_lock(path, run->recipe->codec, "another run is teaching it; name another file, or wait", &run->lock, err) : PALI_MEMORY;
+    free(path);
+    return status;
+}
+
+/* What is there is not replaced unasked: a codec that is not gone on with, or anything that is no codec. */
+static pali_status check_place(const pl_recipe *r, pali_error *err)
+{
+    if (pl_is_folder(r->codec))
+        return pl_fail(err, PALI_USAGE, "codec: %s: found a folder, expected the name of a file to write", r->codec);
+    char *state = pl_format(err, "%s.state", r->codec);
+    if (!state)
+        return PALI_MEMORY;
+    const bool there = pl_is_file(r->codec) || pl_is_file(state), goes_on = strcmp(r->resume, "never") != 0 && pl_is_file(state);
+    free(state);
+    return !there || goes_on || r->force ? PALI_OK : pl_fail(err, PALI_USAGE, "codec: %s: found a codec, expected no such file; force=true replaces it", r->codec);
 }
 
 /* The folder of the file, now: what is learned must not be lost when it is first saved. */
@@ -121,10 +153,14 @@ pl_codec_run *pl_codec_run_open(const pl_recipe *recipe, const pl_trainer_option
     pl_codec_run *run = pl_new(1, sizeof *run, "training of the mask codec", err);
     if (!run)
         return NULL;
-    *run = (pl_codec_run){.recipe = recipe, .options = *options, .begin = pl_now(), .held_out = NAN, .best = INFINITY};
+    *run = (pl_codec_run){.recipe = recipe, .options = *options, .begin = pl_now(), .held_out = NAN, .lock = -1};
     pali_status status = take_recipe(run, err);
+    if (status == PALI_OK)
+        status = check_place(recipe, err);
     if (status == PALI_OK && !options->dry_run)
         status = make_folder_of(recipe->codec, err);
+    if (status == PALI_OK && !options->dry_run)
+        status = take_lock(run, err);
     if (status == PALI_OK) {
         run->codec.hands.kernels = pl_kernels_get(NULL, err);
         run->pool = run->codec.hands.kernels ? pl_pool_new(recipe->threads, err) : NULL;
@@ -146,12 +182,8 @@ pl_codec_run *pl_codec_run_open(const pl_recipe *recipe, const pl_trainer_option
         pl_codec_run_free(run);
         return NULL;
     }
-    const pl_mask_pool *masks = pl_codec_trainer_masks(run->trainer);
-    char text[640];
-    if (masks->bad > 0) {
-        snprintf(text, sizeof text, "%zu masks cannot be used; the first: %s", masks->bad, masks->first_bad);
-        tell(run, (pl_train_event){.kind = PL_TRAIN_WARNING, .text = text, .loss = NAN, .lr = NAN, .norm = NAN});
-    }
+    tell_bad_masks(run, "", pl_codec_trainer_masks(run->trainer));
+    tell_bad_masks(run, "held-out ", pl_codec_trainer_held_out(run->trainer));
     return run;
 }
 
@@ -160,6 +192,8 @@ void pl_codec_run_free(pl_codec_run *run)
     if (!run)
         return;
     pl_codec_record_close(&run->record);
+    if (run->lock >= 0)
+        close(run->lock);
     pl_codec_trainer_free(run->trainer);
     pl_pool_free(run->pool);
     free(run->sources);
@@ -209,14 +243,14 @@ pali_status pl_codec_run_step(pl_codec_run *run, double *loss, pali_error *err)
 
 pali_status pl_codec_run_evaluate(pl_codec_run *run, double *loss, pali_error *err)
 {
+    const double before = pl_codec_trainer_best(run->trainer);
     double overlap;
     const pali_status status = pl_codec_trainer_evaluate(run->trainer, &overlap, err);
     if (status != PALI_OK)
         return status;
     char text[96];
+    const bool best = pl_codec_trainer_best(run->trainer) > before;
     run->held_out = 1 - overlap;
-    const bool best = run->held_out < run->best;
-    run->best = best ? run->held_out : run->best;
     if (loss)
         *loss = run->held_out;
     snprintf(text, sizeof text, "held-out masks come back with a mean overlap of %.4f", overlap);
@@ -242,10 +276,14 @@ static bool due(const pl_codec_run *run, uint64_t every)
 /* The rows first: what a killed run goes on from has all of its own. */
 static pali_status keep(pl_codec_run *run, const char *state, pali_error *err)
 {
+    const double began = pl_now();
     pali_status status = pl_codec_record_sync(&run->record, err);
     if (status == PALI_OK)
         status = pl_codec_run_save(run, err);
-    return status == PALI_OK ? pl_codec_record_report(&run->record, run->trainer, state, err) : status;
+    if (status == PALI_OK)
+        status = pl_codec_record_report(&run->record, run->trainer, state, err);
+    pl_codec_record_pause(&run->record, pl_now() - began);
+    return status;
 }
 
 /* What is due after a step. */
@@ -253,8 +291,10 @@ static pali_status look_after(pl_codec_run *run, pali_error *err)
 {
     const pl_recipe *r = run->recipe;
     const bool measured = r->validation.count && due(run, r->eval_every);
+    const double began = pl_now();
     double held_out = NAN;
     pali_status status = measured ? pl_codec_run_evaluate(run, &held_out, err) : PALI_OK;
+    pl_codec_record_pause(&run->record, pl_now() - began);
     if (status == PALI_OK && (measured || due(run, r->log_every)))
         status = pl_codec_record_row(&run->record, &run->last, held_out, err);
     if (status == PALI_OK && due(run, r->save_every))

@@ -17,7 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { TENSORS = 2 * PL_CODEC_LAYERS, WORD_PARTS = 4, RUN_VALUES = 2 * WORD_PARTS };
+enum { TENSORS = 2 * PL_CODEC_LAYERS, WORD_PARTS = 4, RUN_BEST = 2 * WORD_PARTS, RUN_VALUES };
 
 struct pl_codec_trainer {
     pl_codec_options options;
@@ -32,7 +32,7 @@ struct pl_codec_trainer {
     pl_arena arena;
     char *state_path; /* owned */
     uint64_t identity; /* of options and masks */
-    float run[RUN_VALUES]; /* identity and step, 16 bits a value, as the state has them */
+    float run[RUN_VALUES]; /* as the state has it: identity and step, 16 bits a value; the best overlap measured */
 };
 
 pl_codec_options pl_codec_options_default(void)
@@ -41,6 +41,7 @@ pl_codec_options pl_codec_options_default(void)
     o.optimiser = pl_optimiser_defaults(PL_OPTIMISER_ADAMW);
     o.rate = (pl_rate_group){.lr = 2e-3, .weight_decay = 0.01, .schedule.kind = PL_SCHEDULE_COSINE};
     o.warmup = 200;
+    o.biases_decay = true;
     return o;
 }
 
@@ -195,8 +196,11 @@ pali_status pl_codec_trainer_evaluate(pl_codec_trainer *t, double *overlap, pali
     const pali_status status = overlaps ? pl_codec_trainer_show(t, count, NULL, overlaps, err) : PALI_MEMORY;
     for (size_t i = 0; status == PALI_OK && i < count; i++)
         sum += overlaps[i];
-    *overlap = sum / (double)count;
     free(overlaps);
+    if (status != PALI_OK)
+        return status;
+    *overlap = sum / (double)count;
+    t->run[RUN_BEST] = fmaxf(t->run[RUN_BEST], (float)*overlap);
     return status;
 }
 
@@ -255,8 +259,8 @@ pali_status pl_codec_trainer_save(pl_codec_trainer *t, pali_error *err)
 {
     put_word(t->identity, t->run);
     put_word(pl_codec_trainer_steps(t), t->run + WORD_PARTS);
-    pali_status status = pl_codec_save(t->codec, t->options.out, err);
-    return status == PALI_OK ? exchange_state(t, true, err) : status;
+    const pali_status status = exchange_state(t, true, err); /* first: a file without a state would be somebody else's */
+    return status == PALI_OK ? pl_codec_save(t->codec, t->options.out, err) : status;
 }
 
 static pali_status go_on(pl_codec_trainer *t, pali_error *err)
@@ -267,7 +271,7 @@ static pali_status go_on(pl_codec_trainer *t, pali_error *err)
     if (status != PALI_OK)
         return status;
     if (get_word(t->run) != t->identity)
-        return pl_fail(err, PALI_USAGE, "%s: found the state of a run with other settings or masks, expected those of this one; remove it, or begin anew (resume=never)", t->state_path);
+        return pl_fail(err, PALI_USAGE, "%s: found the state of a run with other settings or masks, expected those of this one; begin anew with resume=never and force=true", t->state_path);
     pl_optimiser_set_steps(t->optimiser, get_word(t->run + WORD_PARTS));
     pl_codec_measure_codes(t->codec);
     return PALI_OK;
@@ -296,7 +300,7 @@ static pali_status list_parameters(pl_codec_trainer *t, pali_error *err)
         const pl_convolution *c = &t->codec->layers[i / 2];
         pl_trained *to = &t->trained[i];
         const size_t out = c->map.weight.shape[0] / (layer->transposed ? layer->kernel * layer->kernel : 1);
-        *to = (pl_trained){.rows = i % 2 ? out : c->map.weight.shape[0], .columns = i % 2 ? 1 : c->map.weight.shape[1], .decays = true};
+        *to = (pl_trained){.rows = i % 2 ? out : c->map.weight.shape[0], .columns = i % 2 ? 1 : c->map.weight.shape[1], .decays = i % 2 == 0 || t->options.biases_decay};
         to->value = i % 2 ? (float *)c->map.bias : (float *)c->map.weight.data;
         to->count = to->rows * to->columns;
         snprintf(to->name, sizeof to->name, "%s.%s", layer->name, i % 2 ? "bias" : "weight");
@@ -320,8 +324,8 @@ static pali_status identify(pl_codec_trainer *t, pali_error *err)
     const pl_codec_options *o = &t->options;
     const pl_optimiser_options *m = &o->optimiser;
     pl_buffer text = {0};
-    pali_status status = pl_buffer_printf(&text, err, "%llu %llu %zu %.17g %.17g %d %.17g %.17g %.17g %.17g %.17g %.17g %.17g %d %llu %llu %.17g %016llx %016llx", (unsigned long long)o->seed,
-                                          (unsigned long long)o->steps, o->batch, o->commitment, o->wrong, (int)m->kind, m->beta1, m->beta2, m->eps, m->momentum, m->clip, o->rate.lr, o->rate.weight_decay,
+    pali_status status = pl_buffer_printf(&text, err, "%llu %llu %zu %d %.17g %.17g %d %.17g %.17g %.17g %.17g %.17g %.17g %.17g %d %llu %llu %.17g %016llx %016llx", (unsigned long long)o->seed,
+                                          (unsigned long long)o->steps, o->batch, o->biases_decay, o->commitment, o->wrong, (int)m->kind, m->beta1, m->beta2, m->eps, m->momentum, m->clip, o->rate.lr, o->rate.weight_decay,
                                           (int)o->rate.schedule.kind, (unsigned long long)o->rate.schedule.total, (unsigned long long)o->rate.schedule.warmup, o->rate.schedule.timescale,
                                           (unsigned long long)pl_mask_pool_hash(&t->masks), (unsigned long long)pl_hash_block(t->codec->block, t->codec->values * sizeof *t->codec->block));
     t->identity = status == PALI_OK ? pl_hash(text.data, text.length) : 0;
@@ -424,6 +428,11 @@ void pl_codec_trainer_free(pl_codec_trainer *t)
 uint64_t pl_codec_trainer_steps(const pl_codec_trainer *t)
 {
     return pl_optimiser_steps(t->optimiser);
+}
+
+double pl_codec_trainer_best(const pl_codec_trainer *t)
+{
+    return (double)t->run[RUN_BEST];
 }
 
 uint64_t pl_codec_trainer_total(const pl_codec_trainer *t)

@@ -4,7 +4,7 @@
  * running means (van den Oord et al. 2017, arXiv 1711.00937; Ning et al. 2023,
  * arXiv 2301.02229). In every second mask some codes are said wrongly, as a
  * model will do. The network is the one that inference runs. The bits follow from
- * options and masks alone, also of a run that was killed and gone on with.
+ * options, masks and kernels alone, also of a run that was killed and gone on with.
  */
 #ifndef PL_TRAIN_CODEC_TRAINER_H
 #define PL_TRAIN_CODEC_TRAINER_H
@@ -26,6 +26,7 @@ typedef struct pl_codec_options {
     uint64_t steps, seed;
     size_t batch;                     /* masks in a step, a multiple of 4 */
     pl_optimiser_options optimiser;
+    bool biases_decay;                /* with the weights */
     pl_rate_group rate;               /* its schedule's total and warm-up follow from steps and: */
     double warmup;                    /* steps, or a part of them below 1 */
     double commitment;                /* weight of the commitment loss */
@@ -62,6 +63,9 @@ pali_status pl_codec_trainer_step(pl_codec_trainer *trainer, pl_codec_report *re
 
 /* Mean overlap (IoU at 64 x 64) of the masks of `validation` with what comes back; PALI_USAGE where there are none. */
 pali_status pl_codec_trainer_evaluate(pl_codec_trainer *trainer, double *overlap, pali_error *err);
+
+/* The highest overlap that was measured in this run, also before it was gone on with; 0: none was. */
+double pl_codec_trainer_best(const pl_codec_trainer *trainer);
 
 /* The first `count` held-out masks (no more than there are) as they come back: maps [count, 64, 64] 0..255 (may be NULL), overlaps [count]. */
 pali_status pl_codec_trainer_show(pl_codec_trainer *trainer, size_t count, uint8_t *maps, double *overlaps, pali_error *err);

@@ -267,7 +267,7 @@ static pali_status check_file(const pl_row_index *index, const json_t *was, pali
         return pl_fail(err, PALI_INPUT, "%s: what was saved of the data is not readable", index->path);
     if (strcmp(then, hash) == 0 && rows == (json_int_t)index->all)
         return PALI_OK;
-    return pl_fail(err, PALI_INPUT, "%s: the file has changed since the run was saved: found %llu rows in %llu bytes (%s), expected %lld in %lld (%s)", index->path,
+    return pl_fail(err, PALI_INPUT, "%s: the file has changed since the run was saved: found %llu rows in %llu bytes (%s), expected %lld in %lld (%s); force=true goes on with it as it is", index->path,
                    (unsigned long long)index->all, (unsigned long long)index->size, hash, (long long)rows, (long long)bytes, then);
 }
 

@@ -119,6 +119,7 @@ typedef struct pl_data_survey {
     size_t ids_most;         /* of one example, after cutting */
     double ids_mean;
     size_t truncated;        /* of `texts` */
+    size_t silent;           /* of `texts`: nothing of the answer is left */
     bool complete;           /* no row's texts were left out: no example is longer than ids_most */
     bool patches;            /* a row whose texts were looked at has some */
     uint64_t pictures;       /* named by all rows, the same one counted each time */

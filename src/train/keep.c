@@ -6,6 +6,7 @@
 #include "train/trainer_parts.h"
 
 #include "base/file.h"
+#include "train/codec_record.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -51,9 +52,9 @@ static json_t *number_or_null(double value)
 
 static json_t *make_notes(const pl_trainer *t, pali_error *err)
 {
-    char *identity = pl_dataset_identity(t->data, err);
-    json_t *notes = identity ? json_pack("{s:s, s:I, s:I, s:I, s:s, s:s, s:o, s:o, s:o, s:o, s:I, s:b, s:o, s:o, s:o}", "recipe", t->recipe_text, "position", (json_int_t)t->seen, "examples", (json_int_t)t->last.examples,
-                                         "micro_batch", (json_int_t)t->plan.micro_batch, "data", identity, "kernels", t->engine.kernels->level, "best", number_or_null(t->best), "best_step",
+    char *identity = pl_dataset_identity(t->data, err), *held_out = t->held_out ? pl_dataset_identity(t->held_out, err) : pl_strdup("", err);
+    json_t *notes = identity && held_out ? json_pack("{s:s, s:I, s:I, s:I, s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:I, s:b, s:o, s:o, s:o}", "recipe", t->recipe_text, "position", (json_int_t)t->seen, "examples", (json_int_t)t->last.examples,
+                                         "micro_batch", (json_int_t)t->plan.micro_batch, "data", identity, "held_out_data", held_out, "kernels", t->engine.kernels->level, "best", number_or_null(t->best), "best_step",
                                          number_or_null(t->best_step), "held_out", number_or_null(t->last.held_out), "loss_since", number_or_null(t->loss_since),
                                          "steps_since", (json_int_t)t->steps_since, "unmeasured", (int)t->unmeasured,
                                          "loss", number_or_null(t->last.loss), "lr", number_or_null(t->last.lr), "norm", number_or_null(t->last.norm))
@@ -61,6 +62,7 @@ static json_t *make_notes(const pl_trainer *t, pali_error *err)
     if (!notes && pl_status_of(err, PALI_OK) == PALI_OK)
         pl_fail_memory(err, "notes of a checkpoint", 0);
     free(identity);
+    free(held_out);
     return notes;
 }
 
@@ -203,6 +205,12 @@ pali_status pl_trainer_find(pl_trainer *t, pali_error *err)
         return status;
     if (t->found.warning[0])
         pl_trainer_tell(t, PL_TRAIN_WARNING, "%s", t->found.warning);
+    char *codec = t->found.path ? NULL : pl_codec_record_in(r->out);
+    if (codec)
+        status = pl_fail(err, PALI_USAGE, "%s: found the record of a run that teaches the mask codec %s, expected another folder", r->out, codec);
+    free(codec);
+    if (status != PALI_OK)
+        return status;
     if (!t->found.path)
         return pl_says(r->resume, "must") ? pl_fail(err, PALI_INPUT, "%s: found no checkpoint, expected one to go on from (resume=must)", r->out) : PALI_OK;
     if (!pl_says(r->resume, "never"))
@@ -216,18 +224,28 @@ pali_status pl_trainer_find(pl_trainer *t, pali_error *err)
 
 pali_status pl_trainer_take_folder(pl_trainer *t, pali_error *err)
 {
-    pali_status status = t->replaces ? pl_run_folder_clear(&t->folder, err) : PALI_OK;
-    char *path = status == PALI_OK ? pl_format(err, "%s/recipe.yaml", t->recipe->out) : NULL;
-    if (status == PALI_OK)
-        status = path ? pl_file_write(path, t->recipe_text, strlen(t->recipe_text), err) : PALI_MEMORY;
-    free(path);
-    return status;
+    const pali_status status = t->replaces ? pl_run_folder_clear(&t->folder, err) : PALI_OK;
+    return status == PALI_OK ? pl_recipe_keep(t->recipe->out, t->recipe_text, err) : status;
 }
 
 static double number_of(const pl_trainer *t, const char *name)
 {
     const json_t *value = json_object_get(t->found.notes, name);
     return json_is_number(value) ? json_number_value(value) : NAN;
+}
+
+/* A loss on other held-out rows is no mark to beat. */
+static pali_status forget_other_best(pl_trainer *t, pali_error *err)
+{
+    pali_error why = {0};
+    if (!t->held_out || pl_dataset_check(t->held_out, note(t, "held_out_data"), &why) == PALI_OK)
+        return PALI_OK;
+    if (why.status != PALI_INPUT)
+        return pl_fail(err, why.status, "%s", why.message);
+    if (isfinite(t->best))
+        pl_trainer_tell(t, PL_TRAIN_WARNING, "the held-out rows are others than before: the lowest loss so far is that of the new ones");
+    t->best = t->best_step = t->last.held_out = NAN;
+    return PALI_OK;
 }
 
 pali_status pl_trainer_restore(pl_trainer *t, pali_error *err)
@@ -262,6 +280,9 @@ pali_status pl_trainer_restore(pl_trainer *t, pali_error *err)
     t->steps_since = (uint64_t)json_integer_value(json_object_get(t->found.notes, "steps_since"));
     t->unmeasured = json_is_true(json_object_get(t->found.notes, "unmeasured"));
     t->resumed = true;
+    status = forget_other_best(t, err);
+    if (status != PALI_OK)
+        return status;
     status = pl_snapshot_relink(&t->folder, t->found.step, t->best_step >= (double)t->found.step, err);
     if (status != PALI_OK)
         return status;

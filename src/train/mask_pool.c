@@ -320,6 +320,8 @@ static pali_status read_source(reading *r, const pl_mask_source *source, pali_er
 
 pali_status pl_mask_pool_read(pl_mask_pool *pool, const pl_mask_source *sources, size_t count, bool skip_bad, const pl_hands *hands, pali_error *err)
 {
+    pali_error own = {0};
+    err = err ? err : &own; /* it is read where masks are passed over */
     reading r = {.pool = pool, .hands = hands, .skip_bad = skip_bad, .jobs = pl_new(BATCH, sizeof *r.jobs, "masks", err)};
     pali_status status = r.jobs ? PALI_OK : PALI_MEMORY;
     for (size_t i = 0; status == PALI_OK && i < count; i++)

@@ -127,9 +127,11 @@ pali_status pl_trainer_sample(pl_trainer *t, pali_error *err)
         pl_train_sample *sample = &t->samples[t->sample_count];
         pali_error why = {0};
         const pali_status status = sample_row(t, rows, i, sample, &why);
-        if (status == PALI_MEMORY)
+        if (status == PALI_MEMORY) {
+            free_sample(sample);
             return pl_fail(err, status, "%s", why.message);
-        if (status != PALI_OK || !sample->answer) { /* a row that cannot be used was told of when it came up, or shows several pictures */
+        }
+        if (status != PALI_OK || !sample->answer) { /* a row that cannot be used was told of when it came up, or shows no picture or several */
             free_sample(sample);
             continue;
         }

@@ -140,6 +140,10 @@ static pali_status survey_data(pl_trainer *t, pali_error *err)
         return status;
     if (p->survey.bad > 0 && pl_says(r->on_bad_row, "stop")) /* now rather than when its turn comes, hours from now */
         return pl_fail(err, PALI_INPUT, "%s (%zu of %zu rows cannot be used; on_bad_row=skip passes them over)", p->survey.first_bad.message, p->survey.bad, p->survey.rows);
+    if (p->survey.texts > 0 && p->survey.silent == p->survey.texts && !p->survey.patches && !r->loss_on_prefix)
+        return pl_fail(err, PALI_USAGE, "text_length: found %llu, expected enough for prompts and answers: of all %zu that were looked at no token of the answer is left", (unsigned long long)r->text_length, p->survey.texts);
+    if (r->lora_rank > 0 && !(r->lr > 1e-5))
+        pl_trainer_tell(t, PL_TRAIN_NOTE, "lr is %g, a rate for whole models; adapters learn at 1e-4 to 1e-3, those of small models at more", r->lr);
     p->batch = r->batch;
     p->examples = pl_dataset_epoch(t->data);
     p->steps = r->steps ? r->steps : pl_schedule_steps(r->epochs, p->examples, r->batch);

@@ -200,6 +200,12 @@ void pl_recipe_close(pl_recipe *recipe);
 /* Appends the whole recipe as YAML that reads back to the same. */
 pali_status pl_recipe_write(const pl_recipe *recipe, pl_buffer *out, pali_error *err);
 
+/* The recipe as a run keeps it, new, freed with free: resume and force, which are for one start, as they are by default. */
+char *pl_recipe_text(const pl_recipe *recipe, pali_error *err);
+
+/* Writes that text as FOLDER/recipe.yaml. */
+pali_status pl_recipe_keep(const char *folder, const char *text, pali_error *err);
+
 /*
  * Appends "key: old -> new; key: ..." of the keys that differ and that a resumed
  * run must have as they were (`all`: of any that differ); *count says how many.

@@ -64,8 +64,9 @@ static pali_status fill_codec(const origin *o, pl_recipe *recipe, pali_error *er
         recipe->batch = usual.batch;
     if (recipe->epochs == 0 && recipe->steps == 0)
         recipe->steps = usual.steps;
-    if (o->given[pl_recipe_find("optimizer")])
-        return PALI_OK;
+    pali_status status = set_text(&recipe->decay, "all", err);
+    if (status != PALI_OK || o->given[pl_recipe_find("optimizer")])
+        return status;
     free(recipe->optimizer);
     recipe->optimizer = pl_strdup("adamw", err);
     return recipe->optimizer ? PALI_OK : PALI_MEMORY;
@@ -92,7 +93,7 @@ static pali_status fill(pl_recipe *recipe, pali_error *err)
     pali_status status = set_text(&recipe->decay, strcmp(recipe->optimizer, "adam") == 0 ? "kernels" : "matrices", err);
     if (status == PALI_OK)
         status = set_text(&recipe->pictures, strcmp(recipe->objective, "language") == 0 ? "none" : "needed", err);
-    if (status == PALI_OK && recipe->train.count == 0 && recipe->lora_rank == 0 && !recipe->lora_adapter) {
+    if (status == PALI_OK && recipe->train.count == 0 && recipe->lora_rank == 0 && !recipe->lora_adapter && !recipe->codec) {
         const pl_recipe_key *const key = &pl_recipe_keys[pl_recipe_find("train")];
         pl_yaml *const usual = pl_yaml_new_text(usually_trained(recipe), "train", err);
         status = usual ? pl_value_read(key, usual, NULL, &recipe->train, err) : PALI_MEMORY;
@@ -134,14 +135,33 @@ static pali_status refuse_given(const origin *o, const pl_recipe *recipe, const 
     return pl_fail(o->err, PALI_USAGE, "%s: %s %s", where(o, name, place), name, why);
 }
 
+/* Masks are learned once each, in no mixture. */
+static pali_status check_masks(const origin *o, const char *key, const pl_recipe_source *source)
+{
+    const struct {
+        bool given;
+        const char *name;
+    } rules[] = {{source->weight != 0, "weight"}, {source->prefix != NULL, "prefix"}, {source->suffix != NULL, "suffix"}, {source->repeat != 1, "repeat"}, {strcmp(source->choice, "no_replacement") != 0, "choice"}};
+    char place[256];
+    for (size_t i = 0; i < sizeof rules / sizeof *rules; i++)
+        if (rules[i].given)
+            return pl_fail(o->err, PALI_USAGE, "%s: %s of a source is given, but means nothing with codec", where(o, key, place), rules[i].name);
+    return PALI_OK;
+}
+
 /* A mask codec is no model: what decides how one is taught does nothing to it. */
 static pali_status check_codec(const origin *o, const pl_recipe *recipe)
 {
-    static const char *const of_models[] = {"tokenizer", "preprocess", "new_tokens", "type", "precision", "objective", "freeze", "lora.rank", "lora.adapter", "loss", "loss_on_prefix", "prefix_attention",
-                                            "label_smoothing", "location_smoothing", "mask_weight", "dropout", "groups", "micro_batch", "checkpointing", "max_memory"};
+    static const char *const of_models[] = {"tokenizer", "preprocess", "no_final_softcap", "new_tokens", "type", "precision", "objective", "train", "freeze", "lora.rank", "lora.adapter", "loss", "loss_on_prefix",
+                                            "prefix_attention", "label_smoothing", "location_smoothing", "mask_weight", "dropout", "groups", "prefix", "suffix", "text_length", "shuffle", "workers", "cache_features",
+                                            "feature_cache", "cache_type", "micro_batch", "checkpointing", "max_memory", "sample_every", "keep_checkpoints", "save_type", "adapter_layout", "leak_test"};
     pali_status status = PALI_OK;
     for (size_t i = 0; recipe->codec && i < sizeof of_models / sizeof *of_models && status == PALI_OK; i++)
         status = refuse_given(o, recipe, of_models[i], "is given, but means nothing with codec");
+    for (size_t i = 0; recipe->codec && i < recipe->data.count && status == PALI_OK; i++)
+        status = check_masks(o, "data", &recipe->data.items[i]);
+    for (size_t i = 0; recipe->codec && i < recipe->validation.count && status == PALI_OK; i++)
+        status = check_masks(o, "validation", &recipe->validation.items[i]);
     return status;
 }
 
@@ -192,6 +212,8 @@ static pali_status check(const origin *o, const pl_recipe *recipe)
         {!recipe->model && !recipe->model_config && !recipe->codec, "model", "model is missing, expected the name of a model (or model_config, or codec)"},
         {recipe->model && recipe->model_config, "model_config", "model_config is given with model, expected one of them"},
         {recipe->codec && (recipe->model || recipe->model_config), "codec", "codec is given with a model, expected one of them"},
+        {recipe->codec && strcmp(recipe->optimizer, "muon") == 0, "optimizer", "optimizer is muon, expected adamw, adam or sgd with codec: convolutions are no matrices between layers"},
+        {recipe->codec && strcmp(recipe->decay, "kernels") == 0, "decay", "decay is kernels, which are a model's, expected all or matrices with codec"},
         {recipe->codec && recipe->mask_codec && strcmp(recipe->codec, recipe->mask_codec) == 0, "mask_codec", "mask_codec is the file that codec is written to, expected another one to begin from"},
         {recipe->model_config && !recipe->tokenizer, "model_config", "tokenizer is missing, expected one for the new model"},
         {recipe->data.count == 0, "data", "data is missing, expected a JSONL file or a list of sources"},

@@ -1,6 +1,8 @@
 /* A recipe out again: as YAML that reads back to the same, as differences, as a list of keys. */
 #include "train/recipe_key.h"
 
+#include "base/file.h"
+
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -150,6 +152,27 @@ pali_status pl_recipe_write(const pl_recipe *recipe, pl_buffer *out, pali_error 
         if (status == PALI_OK)
             status = write_value(key, (const char *)recipe + key->place, out, err);
     }
+    return status;
+}
+
+char *pl_recipe_text(const pl_recipe *recipe, pali_error *err)
+{
+    char resume[] = "auto";
+    pl_recipe kept = *recipe; /* borrows all that it points to */
+    pl_buffer text = {0};
+    kept.resume = resume;
+    kept.force = false;
+    if (pl_recipe_write(&kept, &text, err) == PALI_OK)
+        return text.data;
+    free(text.data);
+    return NULL;
+}
+
+pali_status pl_recipe_keep(const char *folder, const char *text, pali_error *err)
+{
+    char *path = pl_format(err, "%s/recipe.yaml", folder);
+    const pali_status status = path ? pl_file_write(path, text, strlen(text), err) : PALI_MEMORY;
+    free(path);
     return status;
 }
 

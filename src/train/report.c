@@ -171,7 +171,7 @@ static pali_status put_picture(const pl_report_sample *sample, pl_buffer *html, 
     if (status == PALI_OK)
         status = pl_buffer_printf(html, err, "<svg viewBox=\"0 0 %zu %zu\" role=\"img\"", small.width, small.height);
     if (status == PALI_OK)
-        status = put_text(html, " aria-label=\"", sample->prefix, "\"><image width=\"100%\" height=\"100%\" href=\"data:image/jpeg;base64,", err);
+        status = put_text(html, " aria-label=\"", sample->prefix ? sample->prefix : sample->score ? sample->score : "sample", "\"><image width=\"100%\" height=\"100%\" href=\"data:image/jpeg;base64,", err);
     if (status == PALI_OK)
         status = pl_base64_append(html, (const unsigned char *)bytes.data, bytes.length, err);
     if (status == PALI_OK)

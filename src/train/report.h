@@ -16,8 +16,7 @@ typedef struct pl_report_fact {
 
 /* A held-out example and what was made of it; boxes that either answer names are drawn on the picture. */
 typedef struct pl_report_sample {
-    const char *prefix;
-    const char *expected, *answer, *score; /* NULL: none */
+    const char *prefix, *expected, *answer, *score; /* NULL: none */
     const pl_image *picture; /* borrowed; NULL: none; shown small, of any size */
 } pl_report_sample;
 

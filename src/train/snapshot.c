@@ -17,7 +17,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -56,15 +55,7 @@ static pali_status remove_left_over(void *context, const char *name, pali_error 
 static pali_status take_lock(pl_run_folder *folder, pali_error *err)
 {
     char *const path = pl_path_join(folder->path, lock_name, err);
-    if (!path)
-        return PALI_MEMORY;
-    pali_status status = PALI_OK;
-    folder->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-    if (folder->lock < 0)
-        status = pl_fail(err, PALI_FAILED, "%s: cannot write: %s", path, strerror(errno));
-    /* A file system without locks (some clusters have such) is used all the same. */
-    else if (flock(folder->lock, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
-        status = pl_fail(err, PALI_FAILED, "%s: another run is training in it; name another folder, or wait", folder->path);
+    const pali_status status = path ? pl_file_lock(path, folder->path, "another run is training in it; name another folder, or wait", &folder->lock, err) : PALI_MEMORY;
     free(path);
     return status;
 }

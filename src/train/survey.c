@@ -23,6 +23,7 @@ static pali_status survey_texts(const pl_dataset *dataset, pl_place place, const
         if (status == PALI_OK) {
             survey->texts++;
             survey->truncated += example.cut > 0;
+            survey->silent += example.prefix_count >= example.count;
             survey->ids_most = pl_max(survey->ids_most, example.count);
             *ids += (double)example.count;
             count = text.alternatives;
@@ -33,7 +34,17 @@ static pali_status survey_texts(const pl_dataset *dataset, pl_place place, const
     return status;
 }
 
-/* Pictures are counted, or texts, or both. */
+/* Has a row what its texts are made of? */
+static pali_status find_texts(const pl_dataset *dataset, pl_place place, const json_t *row, pali_error *err)
+{
+    pl_scene scene = {.unseen = true};
+    pl_row_text text = {0};
+    const pali_status status = pl_row_text_read(dataset, place, row, &scene, 0, &text, err);
+    pl_row_text_free(&text);
+    return status;
+}
+
+/* Pictures are counted, or texts, or both; a row's texts are looked for in any case. */
 typedef struct wanted {
     bool pictures, texts;
 } wanted;
@@ -52,8 +63,8 @@ static pali_status survey_row(const pl_dataset *dataset, pl_place place, wanted 
         status = pl_row_pictures_read(dataset, place.source, row, &pictures, err);
     if (status == PALI_OK && want.pictures)
         status = pl_row_pictures_find(dataset, place.source, &pictures, err);
-    if (status == PALI_OK && want.texts)
-        status = survey_texts(dataset, place, row, survey, ids, err);
+    if (status == PALI_OK)
+        status = want.texts ? survey_texts(dataset, place, row, survey, ids, err) : find_texts(dataset, place, row, err);
     if (status == PALI_OK && want.texts && pl_dataset_options(dataset)->form == PL_DATA_PREFIX_LM)
         survey->patches |= json_object_get(row, "patches") != NULL;
     if (want.pictures) {

@@ -186,7 +186,8 @@ static pali_status open_cache(pl_trainer *t, pali_error *err)
 
 void pl_trainer_tell_bad_row(void *context, pl_place place, const pali_error *why)
 {
-    (void)place;
+    if (place.visit > 0) /* it was told of */
+        return;
     pl_trainer_tell(context, PL_TRAIN_WARNING, "row passed over: %s", why->message);
 }
 
@@ -243,9 +244,8 @@ static pali_status start(pl_trainer *t, pali_error *err)
 
 static pali_status open_all(pl_trainer *t, pali_error *err)
 {
-    pl_buffer text = {0};
-    pali_status status = pl_recipe_write(t->recipe, &text, err);
-    t->recipe_text = text.data;
+    t->recipe_text = pl_recipe_text(t->recipe, err);
+    pali_status status = t->recipe_text ? PALI_OK : PALI_MEMORY;
     if (status == PALI_OK && !t->options.dry_run && !t->recipe->out)
         status = pl_fail(err, PALI_USAGE, "out: found nothing, expected a folder for checkpoints, logs and the report");
     if (status == PALI_OK && t->recipe->out && !t->options.rows_only)

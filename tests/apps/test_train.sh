@@ -161,7 +161,7 @@ done
 [ "$(wc -l <"$work/whole.csv")" = 4 ] || failed 'three rows of ten steps each were expected in metrics.csv'
 cmp -s "$work/whole.csv" "$work/parts.csv" || failed 'a codec taught in two parts left other rows'
 grep -q 'finished' "$work/whole.run/report.html" || failed 'the report does not say that the run is finished'
-[ "$(grep -c 'overlap (IoU)' "$work/whole.run/report.html")" = 8 ] || failed 'the report does not show eight masks'
+[ "$(grep -c '<dt>Score</dt>.*overlap (IoU)' "$work/whole.run/report.html")" = 8 ] || failed 'the report does not show eight masks'
 run train codec="$work/new.npz" out="$work/whole" "$@" --quiet
 expect_error 2 'found the run of a model'
 [ ! -e "$work/new.npz" ] || failed 'a codec was written although its folder is taken'
@@ -174,4 +174,36 @@ run train codec="$work/new/codec.npz" "$@" --quiet
 [ "$code" = 0 ] && [ -s "$work/new/codec.npz" ] || failed "exit code $code, expected 0 and a file"
 run train codec="$work/masks.jsonl/codec.npz" "$@" --quiet
 expect_error 1 'masks.jsonl: cannot make the folder'
+# What is there is not replaced unasked.
+cp "$work/whole.npz" "$work/mine.npz"
+run train codec="$work/mine.npz" "$@" --quiet
+expect_error 2 'mine.npz: found a codec, expected no such file; force=true replaces it'
+cmp -s "$work/whole.npz" "$work/mine.npz" || failed 'a codec was overwritten'
+run train codec="$work/whole.npz" "$@" resume=never --quiet
+expect_error 2 'found a codec'
+run train codec="$work/mine.npz" out="$work/mine.run" "$@" steps=2 resume=never force=true --quiet
+expect_error 2 'steps is given again'
+run train codec="$work/mine.npz" out="$work/mine.run" data="$work/masks.jsonl" steps=2 batch=16 resume=never force=true --quiet
+[ "$code" = 0 ] || failed "exit code $code"
+grep -q '^force: false' "$work/mine.run/recipe.yaml" && grep -q '^resume: auto' "$work/mine.run/recipe.yaml" || failed 'what was asked for one start is kept'
+run train codec="$work" "$@" --quiet
+expect_error 2 'found a folder'
+run train codec="$work/new.npz" out="$work/whole.run" "$@" --quiet
+expect_error 2 'found the record of a run that teaches'
+run train "$work/recipe.yaml" out="$work/whole.run" --quiet
+expect_error 2 'found the record of a run that teaches the mask codec'
+if command -v flock >/dev/null; then
+    code=0
+    flock "$work/whole.npz.lock" "$pali" train codec="$work/whole.npz" "$@" --quiet >"$work/out" 2>"$work/err" || code=$?
+    expect_error 1 'another run is teaching it'
+fi
+# What means nothing is said to.
+run train codec="$work/new.npz" "$@" optimizer=muon
+expect_error 2 'convolutions are no matrices between layers'
+run train codec="$work/new.npz" "$@" train=vision
+expect_error 2 'train is given, but means nothing with codec'
+run train codec="$work/new.npz" data="[{path: $work/masks.jsonl, repeat: 3}]"
+expect_error 2 'repeat of a source is given, but means nothing with codec'
+run train "$work/recipe.yaml" out="$work/silent" text_length=3 --quiet
+expect_error 2 'no token of the answer is left'
 finish

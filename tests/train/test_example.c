@@ -471,7 +471,7 @@ static void a_survey_bounds_the_rows(void **state)
     assert_false(survey.patches);
     assert_int_equal(pl_dataset_survey(dataset, 0, &survey, NULL), PALI_OK);
     assert_int_equal(survey.texts, 0);
-    assert_int_equal(survey.bad, 2);
+    assert_int_equal(survey.bad, 3);
     assert_false(survey.complete);
     assert_int_equal(pl_dataset_survey(dataset, 5, &survey, NULL), PALI_OK);
     assert_false(survey.complete);
