@@ -29,6 +29,7 @@ rm -r "$work/nano/more" "$work/nano/more.done" "$work/nano/nano"
 nano || failed 'what was left is not done'
 expect_equal 'parts that it took, again' "$(wc -l <"$work/nano/times.txt")" 12
 [ -s "$work/nano/nano/vae-oid.npz" ] || failed 'nano has no mask codec'
+expect_equal 'kinds of question with a score' "$(grep -c ' rows' "$work/nano/scores.txt")" 9
 run run -m "$work/nano/nano" -n 3 "$picture" 'caption en'
 [ "$code" = 0 ] || failed 'what was taught does not answer'
 finish

@@ -3,10 +3,12 @@
 usage: card.py PROJECT_ROOT WORK_FOLDER MACHINE
 MACHINE is said where the times are: "two cores of ...".
 """
+import collections
 import csv
 import json
 import math
 import os
+import re
 import struct
 import sys
 
@@ -113,9 +115,11 @@ def last_step(work, run):
 
 
 def times(work):
-    """Lines of the table, from "part: seconds s"; the last names a part counts."""
+    """Lines of the table, from "part: seconds s"; a part that was gone on with has several."""
+    seconds = collections.Counter()
     with open(os.path.join(work, "times.txt")) as file:
-        seconds = {name: int(rest.split()[0]) for name, rest in (line.split(": ") for line in file)}
+        for name, rest in (line.split(": ") for line in file):
+            seconds[name] += int(rest.split()[0])
     rows = ["| %s | %.0f |" % (text, seconds[name] / 60.0) for name, text in PARTS.items()]
     return "\n".join(rows + ["| together | %.0f |" % (sum(seconds[name] for name in PARTS) / 60.0)])
 
@@ -140,7 +144,9 @@ def main():
     with open(os.path.join(root, "tools", "nano", "words.c")) as file:
         lexicon = file.read().count('"') // 2 - 1
     weights, arrays = tensor_shapes(os.path.join(folder, "model.safetensors")), np.load(os.path.join(folder, "vae-oid.npz"))
-    taught = [a for name, a in arrays.items() if "_ema_" not in name]
+    taught = [a for name, a in arrays.items() if "_vq_vae" not in name]  # the codes follow running means
+    with open(os.path.join(root, "recipes", "nano", "codec.yaml")) as file:
+        codec_recipe = {name: int(value) for name, value in re.findall(r"^(steps|batch): (\d+)", file.read(), re.M)}
     text, vision = config["text_config"], config["vision_config"]
     d, s = scores["detect"], scores["segment"]
     side, patch = vision["image_size"], vision["patch_size"]
@@ -155,7 +161,7 @@ def main():
         ceiling=s["mIoU of the true tokens"],
         widths="/".join(str(len(arrays["encoder.%d.weight" % k])) for k in (0, 2, 4, 6)),
         code_width=arrays["_vq_vae._embedding"].shape[1], codec_parameters=sum(a.size for a in taught),
-        codec_size=os.path.getsize(os.path.join(folder, "vae-oid.npz")) / 1e6, codec_steps=2000, codec_batch=128,
+        codec_size=os.path.getsize(os.path.join(folder, "vae-oid.npz")) / 1e6, codec_steps=codec_recipe["steps"], codec_batch=codec_recipe["batch"],
         codec_masks=codec["masks"], codec_square=codec["square"], codec_pasted=codec["pasted"],
         codec_worst=codec["pasted, worst of a hundred"], codec_blobs=codec["blobs"], tower_steps=last_step(work, "tower"),
         tower_pictures=32, answer_steps=last_step(work, "answers"), answer_pictures=16, finish_steps=last_step(work, "finish"), again_steps=last_step(work, "again"),

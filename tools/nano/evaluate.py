@@ -1,6 +1,7 @@
 """Scores a nano folder on held-out pictures.
 
-usage: evaluate.py MODEL_FOLDER PICTURES_FOLDER [ROWS_PER_TASK]
+usage: evaluate.py MODEL_FOLDER PICTURES_FOLDER [ROWS_PER_TASK] [--json FILE] [--wrong]
+--json writes the scores, --wrong prints what was answered wrongly.
 PICTURES_FOLDER comes from `pali-scenes --held-out --segment --out`. Exact match everywhere but for detection, which
 gets the average precision at IoU 0.5 (labels must match, confidence from the location tokens) and F1, and segmentation,
 which gets the mean IoU of PaliGemma's RefCOCO evaluator: rows that name one object, its box and mask read from the
@@ -118,7 +119,7 @@ def choose(rows, per_task):
             others.append(row)
         elif len(row.get("masks", ())) == 1:
             segment.append(row)
-    dice.shuffle(others)  # apart: the rows of the other tasks are then those of the first edition's scores
+    dice.shuffle(others)  # apart: which rows of the other tasks are taken does not hang on these
     dice.shuffle(segment)
     chosen, seen = collections.defaultdict(list), set()
     for row in others + segment:

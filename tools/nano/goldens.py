@@ -39,12 +39,12 @@ def scenes(program, folder, *options):
 
 def margins(answerer, path, prefix, ids):
     """Smallest gap between the best and second logit over the answer, by one forward pass without cache."""
-    before = answerer.prompts.prefix(prefix)
-    text = torch.tensor([before + ids[:-1]])
+    seen = [nano.IMAGE_TOKEN] * nano.IMAGE_TOKENS + answerer.prompts.prefix(prefix)
+    rows = torch.tensor([seen + ids[:-1]])
+    types = (torch.arange(rows.shape[1]) >= len(seen)).long()[None]
     with torch.no_grad():
-        tokens = nano.image_tokens(answerer.model, nano.pixels(torch.from_numpy(answerer.load(path)[None])))
-        hidden = nano.hidden_states(answerer.model, tokens, torch.tensor([0]), text, torch.tensor([len(before)]))
-        logits = answerer.model.lm_head(hidden[0, nano.IMAGE_TOKENS + len(before) - 1:])
+        logits = answerer.model(input_ids=rows, token_type_ids=types, attention_mask=torch.ones_like(rows), use_cache=False,
+                                pixel_values=nano.pixels(torch.from_numpy(answerer.load(path)[None]))).logits[0, len(seen) - 1:]
     logits[:, answerer.banned] = -torch.inf
     top = logits.topk(2, dim=-1)
     assert top.indices[:, 0].tolist() == ids, (path, prefix, top.indices[:, 0].tolist(), ids)

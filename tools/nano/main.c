@@ -1,6 +1,5 @@
 /* main.c - pali-scenes: writes scenes as a folder of pictures with rows.jsonl, as rows for `pali train`, or their
- * questions alone: a line each, with tabs between number of the scene, task, prefix, suffix and, for `segment`, the
- * numbers of its objects with commas between. */
+ * questions alone: a line each, with tabs between task, prefix and suffix. */
 #define _POSIX_C_SOURCE 200809L
 
 #include "school.h"
@@ -10,8 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-
-enum { MAX_GRID = 64 };
 
 typedef struct arguments {
     scene_options scene;
@@ -94,20 +91,16 @@ static int parse(const int argc, char **const argv, arguments *const a)
     const int one_output = !!a->folder + a->rows == 1;
     a->school.folder = a->folder;
     if (a->train && (a->task != TASK_TAUGHT || !a->school.codec || a->school.side < 16 || a->school.side > 1024 ||
-                     a->school.grid < 1 || a->school.grid > MAX_GRID))
+                     a->school.grid < 1 || a->school.grid > SCHOOL_MOST_GRID))
         return -1;
     return one_output && sizes_fit && (!lo || lo >= 32) ? 0 : -1;
 }
 
-static int write_rows(const uint64_t number, const scene_row *const rows, const int count)
+static int write_rows(const scene_row *const rows, const int count)
 {
     int bad = 0;
-    for (int i = 0; i < count; i++) {
-        bad |= printf("%llu\t%s\t%s\t%s", (unsigned long long)number, rows[i].task, rows[i].prefix, rows[i].suffix) < 0;
-        for (int k = 0; k < rows[i].named_count; k++)
-            bad |= printf("%c%d", k ? ',' : '\t', rows[i].named[k]) < 0;
-        bad |= putchar('\n') < 0;
-    }
+    for (int i = 0; i < count; i++)
+        bad |= printf("%s\t%s\t%s\n", rows[i].task, rows[i].prefix, rows[i].suffix) < 0;
     return bad ? -1 : 0;
 }
 
@@ -172,7 +165,7 @@ static int write_scene(const scene *const s, const uint64_t index, const argumen
     scene_row rows[SCENE_MAX_ROWS];
     const int count = ask(s, index, a, rows);
     if (a->rows)
-        return write_rows(index - a->start, rows, count);
+        return write_rows(rows, count);
     scene_draw(s, room);
     if (rows_of) {
         if (s->quality && scene_jpeg_loss(room, s->width, s->height, s->quality))

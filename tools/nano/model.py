@@ -1,12 +1,7 @@
-"""Nano's numbers, its prompt layout, and one forward pass over pictures with several questions each.
-
-The classes are transformers' own: nothing of the model is written here. `hidden_states` is the published forward with
-one saving: the image tokens of a picture are computed once and stand in front of each of its questions.
-"""
+"""Nano's numbers and its prompt layout; the model is transformers' own."""
 import re
 
 import sentencepiece as spm
-import torch
 
 SIDE = 112
 PATCH = 14
@@ -51,21 +46,3 @@ def with_masks(suffix, codes):
 def pixels(bytes_hwc):
     """[n, SIDE, SIDE, 3] bytes to [n, 3, SIDE, SIDE] floats in [-1, 1]."""
     return bytes_hwc.permute(0, 3, 1, 2).float().div(127.5).sub(1.0).contiguous()
-
-
-def image_tokens(model, values):
-    """[n, IMAGE_TOKENS, D]"""
-    return model.model.get_image_features(values).pooler_output
-
-
-def hidden_states(model, tokens, which, ids, prefix_lengths):
-    """Final hidden states [rows, IMAGE_TOKENS + T, D] of rows that are padded on the right.
-
-    tokens [n, IMAGE_TOKENS, D]; which [rows] picks a picture for each row; ids [rows, T]; prefix_lengths [rows].
-    Pads count as suffix: they are causal, stand last, and so no real position sees them.
-    """
-    text = model.get_input_embeddings()(ids)
-    embeds = torch.cat([tokens[which], text], dim=1)
-    place = torch.arange(embeds.shape[1])
-    types = (place[None, :] >= IMAGE_TOKENS + prefix_lengths[:, None]).long()
-    return model.model(inputs_embeds=embeds, token_type_ids=types, use_cache=False).last_hidden_state

@@ -13,7 +13,7 @@
 #include <sys/stat.h>
 
 enum { WHAT, COLOR, TOP, ASPECTS = 6 }; /* of a patch */
-enum { TASKS = 9, LABELS = 64 * 64, FOLDER_FILES = 1000 };
+enum { TASKS = 9, LABELS = SCHOOL_MOST_GRID * SCHOOL_MOST_GRID, FOLDER_FILES = 1000 };
 
 struct school {
     school_options options;

@@ -10,12 +10,14 @@
 
 #include "scenes.h"
 
+enum { SCHOOL_MOST_GRID = 64 };
+
 typedef struct school school;
 
 typedef struct school_options {
     const char *folder; /* that is there */
     const char *codec;  /* that masks are encoded with, as pali_codec_open takes it */
-    int side, grid;     /* pixels and patches a side of what the model sees */
+    int side, grid;     /* pixels and patches a side of what the model sees; SCHOOL_MOST_GRID patches at most */
     int questions;      /* rows of questions.jsonl a picture */
 } school_options;
 

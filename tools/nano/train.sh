@@ -4,7 +4,8 @@
 # usage: tools/nano/train.sh WORK_FOLDER
 # The vocabulary is that of models/nano. Needs 8 GB of disk in WORK_FOLDER; killed at any moment, the same command goes on
 # where it was. WORK_FOLDER/nano is the model, WORK_FOLDER/scores.txt what it reaches, WORK_FOLDER/times.txt what each part
-# took. PALI and SCENES name programs that are built already. A rehearsal, which teaches nothing: STEPS=2 PICTURES=24 MASKED=4 TEST=2.
+# took. PALI and SCENES name programs that are built already. A rehearsal, which teaches nothing and wants a folder of its own:
+# STEPS=2 PICTURES=24 MASKED=4 TEST=2.
 set -eu
 
 PICTURES=${PICTURES:-60000} # in each of four parts
@@ -22,26 +23,31 @@ fi
 pali=${PALI:-$root/build/release/apps/pali}
 scenes=${SCENES:-$root/build/release/tools/nano/pali-scenes}
 
-# once NAME COMMAND...: runs it, unless it was done before; notes how long it took.
+# once NAME COMMAND...: runs it, unless it was done before; notes how long it took, also where it failed: times of a name add up.
 once() {
     name=$1
     shift
     if [ ! -e "$work/$name.done" ]; then
         begun=$(date +%s)
-        "$@"
+        code=0
+        "$@" || code=$?
         echo "$name: $(($(date +%s) - begun)) s" | tee -a "$work/times.txt"
+        [ $code = 0 ] || exit $code
         touch "$work/$name.done"
     fi
 }
 
-# Scenes as rows, with masks as the codec says them. What a step would do each time is done once: the resize, the codes.
+# Scenes as rows, with masks as the codec says them, two parts at once. What a step would do each time is done once: the
+# resize, the codes. The one in the background ends with this script.
 parts() {
     "$scenes" --segment --train "$work/first" --codec "$work/vae-oid.npz" --count "$PICTURES" &
-    "$scenes" --segment --train "$work/second" --codec "$work/vae-oid.npz" --start "$PICTURES" --count "$PICTURES"
-    wait $!
+    other=$!
+    trap 'kill $other 2> /dev/null; exit 130' INT TERM
+    "$scenes" --segment --train "$work/second" --codec "$work/vae-oid.npz" --start "$PICTURES" --count "$PICTURES" && wait $other || return 1
     "$scenes" --segment --train "$work/third" --codec "$work/vae-oid.npz" --start $((2 * PICTURES)) --count "$PICTURES" --questions 6 &
-    "$scenes" --segment --train "$work/fourth" --codec "$work/vae-oid.npz" --start $((3 * PICTURES)) --count "$PICTURES" --questions 6
-    wait $!
+    other=$!
+    "$scenes" --segment --train "$work/fourth" --codec "$work/vae-oid.npz" --start $((3 * PICTURES)) --count "$PICTURES" --questions 6 && wait $other || return 1
+    trap - INT TERM
     "$scenes" --segment --train "$work/validation" --codec "$work/vae-oid.npz" --held-out --seed 8 --count 300
 }
 
@@ -54,7 +60,7 @@ rows() {
 # others every fifth.
 choose() {
     for part in first second; do
-        awk '/"prefix": "(detect|segment)/ && / ; <loc/ || /"prefix": "(caption|answer en is)/ || NR % 5 == 0' "$work/$part/questions.jsonl" > "$work/$part/several.jsonl"
+        awk '/"prefix": "(detect|segment)/ && / ; <loc/ || /"prefix": "(caption|answer en is)/ || NR % 5 == 0' "$work/$part/questions.jsonl" > "$work/$part/several.jsonl" || return 1
     done
 }
 
@@ -83,4 +89,5 @@ taught more finish several "$(rows questions third fourth)" lr=1e-3 seed=5 batch
 
 "$pali" convert "$work/more/last" "$work/nano" --to hf --type bf16 --force
 cp "$work/vae-oid.npz" "$work/nano/"
-"$here/scores.sh" "$pali" "$work/nano" "$work/test/rows.jsonl" | tee "$work/scores.txt"
+"$here/scores.sh" "$pali" "$work/nano" "$work/test/rows.jsonl" > "$work/scores.txt"
+cat "$work/scores.txt"

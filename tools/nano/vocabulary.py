@@ -33,8 +33,8 @@ def corpus(pool, word_list):
     count = collections.Counter()
     with open(pool) as file:
         rows = (line.rstrip("\n").split("\t") for line in file)
-        for row in itertools.islice((r for r in rows if r[1] != "segment"), 200000):
-            for text in row[2:4]:
+        for row in itertools.islice((r for r in rows if r[0] != "segment"), 200000):
+            for text in row[1:3]:
                 if "<loc" not in text:
                     count.update(part for part in re.split("[A-Z]+", text) if part.strip())
     lines = [text for text, n in sorted(count.items()) for _ in range(min(n, 150))]
