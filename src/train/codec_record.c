@@ -31,9 +31,7 @@ enum {
 };
 
 static const pl_log_column columns[COLUMNS] = {
-#define COLUMN(field, column, event, title, logarithmic) {.name = column, .tag = event, .chart = title, .log_scale = logarithmic},
-    COLUMN_LIST(COLUMN)
-#undef COLUMN
+    COLUMN_LIST(PL_LOG_COLUMN)
 };
 
 /* ---- The folder -------------------------------------------------------- */

@@ -15,6 +15,9 @@ typedef struct pl_log_column {
     bool log_scale;    /* of that chart */
 } pl_log_column;
 
+/* Columns are listed once, as X(field, name, tag, chart, log_scale); with this for X the list is an array. */
+#define PL_LOG_COLUMN(field, column, event, title, logarithmic) {.name = column, .tag = event, .chart = title, .log_scale = logarithmic},
+
 typedef struct pl_log {
     char *csv_path, *events_path;  /* owned */
     const pl_log_column *columns;  /* [count], borrowed */

@@ -10,9 +10,7 @@
 #include <time.h>
 
 const pl_log_column pl_train_columns[PL_TRAIN_COLUMNS] = {
-#define PL_TRAIN_COLUMN(field, column, event, title, logarithmic) {.name = column, .tag = event, .chart = title, .log_scale = logarithmic},
-    PL_TRAIN_LOG_LIST(PL_TRAIN_COLUMN)
-#undef PL_TRAIN_COLUMN
+    PL_TRAIN_LOG_LIST(PL_LOG_COLUMN)
 };
 
 /* True at every n-th step, and at the last. */
@@ -161,19 +159,35 @@ static pali_status list_samples(const pl_trainer *t, pl_report_sample **list, pa
     return *list ? PALI_OK : PALI_MEMORY;
 }
 
+/* The held-out loss in the row of a step, NAN: none was measured. */
+static double held_out_at(const pl_log_table *rows, uint64_t step)
+{
+    const size_t column = PL_COLUMN_HELD_OUT + 1; /* behind the step */
+    for (size_t i = rows->rows; i-- > 0 && column < rows->columns;)
+        if (rows->values[i * rows->columns] == (double)step)
+            return rows->values[i * rows->columns + column];
+    return NAN;
+}
+
 static pali_status list_snapshots(const pl_trainer *t, pl_report_snapshot **list, char (**names)[40], size_t *count, pali_error *err)
 {
     pl_snapshot_entry *entries = NULL;
-    const pali_status status = pl_snapshot_list(t->recipe->out, &entries, count, err);
-    if (status != PALI_OK)
+    pl_log_table rows = {0};
+    pali_status status = pl_log_read(t->log.csv_path, &rows, err);
+    if (status == PALI_OK)
+        status = pl_snapshot_list(t->recipe->out, &entries, count, err);
+    if (status != PALI_OK) {
+        pl_log_table_free(&rows);
         return status;
+    }
     *list = pl_new(*count, sizeof **list, "checkpoints", err);
     *names = pl_new(*count, sizeof **names, "checkpoints", err);
     for (size_t i = 0; *list && *names && i < *count; i++) {
         snprintf((*names)[i], sizeof (*names)[i], "checkpoint-%llu", (unsigned long long)entries[i].step);
-        (*list)[i] = (pl_report_snapshot){.name = (*names)[i], .step = entries[i].step, .score = entries[i].best ? t->best : NAN, .last = entries[i].last, .best = entries[i].best};
+        (*list)[i] = (pl_report_snapshot){.name = (*names)[i], .step = entries[i].step, .score = held_out_at(&rows, entries[i].step), .last = entries[i].last, .best = entries[i].best};
     }
     free(entries);
+    pl_log_table_free(&rows);
     return *list && *names ? PALI_OK : PALI_MEMORY;
 }
 
