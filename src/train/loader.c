@@ -68,7 +68,9 @@ void pl_loader_free(pl_loader *loader)
 /* A bad row is passed over, unless that is not wanted, or there is nothing but bad rows. */
 static pali_status pass_over(pl_loader *loader, const item *it, pali_error *err)
 {
-    if (it->why.status != PALI_INPUT || loader->options.stop_on_bad) {
+    if (it->why.status == PALI_INPUT && loader->options.stop_on_bad)
+        return pl_fail(err, PALI_INPUT, "%s (on_bad_row=skip passes it over)", it->why.message);
+    if (it->why.status != PALI_INPUT) {
         if (err)
             *err = it->why;
         return it->why.status;

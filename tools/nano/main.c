@@ -196,6 +196,10 @@ static int run(const arguments *const a, FILE *const jsonl, school *const rows_o
 int main(const int argc, char **const argv)
 {
     arguments a;
+    if (argc == 2 && !strcmp(argv[1], "--help")) {
+        usage(stdout);
+        return 0;
+    }
     if (parse(argc, argv, &a)) {
         usage(stderr);
         return 2;
