@@ -19,6 +19,7 @@ typedef struct settings {
     /* the model */
     const char *model;
     uint64_t threads;
+    bool threads_are_usual; /* they are the environment's: what says otherwise is followed */
     bool pin;
     const char *type, *tokenizer, *vision, *preprocess;
     text_list lora;

@@ -94,7 +94,8 @@ static int train_with(const settings *given, const char *recipe, const char *con
         .listen = train_say_event,
         .listen_context = &say,
         .stop = stop,
-        .threads = (size_t)given->threads,
+        .threads = given->threads_are_usual ? 0 : (size_t)given->threads,
+        .usual_threads = given->threads_are_usual ? (size_t)given->threads : 0,
     };
     int code = print_recipe(given, recipe, list, count);
     if (code)
@@ -130,7 +131,7 @@ static int train(const settings *given)
 static const option own_options[] = {
     {"dry-run", 0, OPTION_FLAG, offsetof(settings, dry_run), NULL, 0, 0, "tell recipe, plan and memory; train nothing"},
     {"keys", 0, OPTION_FLAG, offsetof(settings, keys), NULL, 0, 0, "list the keys of a recipe"},
-    {"threads", 't', OPTION_COUNT, offsetof(settings, threads), "N", 1, MOST_THREADS, "threads (one a core, or PALI_THREADS)"},
+    {"threads", 't', OPTION_COUNT, offsetof(settings, threads), "N", 1, MOST_THREADS, "threads (the recipe's, or PALI_THREADS, or one a core)"},
     {"json", 0, OPTION_FLAG, offsetof(settings, json), NULL, 0, 0, "one JSON object a line in place of the text"},
     {"quiet", 'q', OPTION_FLAG, offsetof(settings, quiet), NULL, 0, 0, "neither the recipe, nor a bar, nor notes"},
     {0},

@@ -113,6 +113,7 @@ const char *model_name(const settings *given)
 int environment_read(settings *given, const command *of)
 {
     const char *const threads = getenv("PALI_THREADS"), *const pin = getenv("PALI_PIN");
+    given->threads_are_usual = !given->threads;
     if (!given->threads && threads && *threads && !read_count(threads, 1, MOST_THREADS, &given->threads))
         return fail_usage(of, "PALI_THREADS: found '%s', expected a whole number from 1 to %d", threads, MOST_THREADS);
     if (pin && *pin) {

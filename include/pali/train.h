@@ -80,7 +80,8 @@ typedef struct pali_train_options {
     void *listen_context;
     bool (*stop)(void *context);  /* asked within each step; true: pali_trainer_run saves and gives up with PALI_CANCELLED */
     void *stop_context;
-    size_t threads;               /* 0: the recipe's, which by default is one a core */
+    size_t threads;               /* in place of the recipe's (0) */
+    size_t usual_threads;         /* where the recipe says none, too (0: one a core) */
 } pali_train_options;
 
 /* One run; used by one thread at a time. */

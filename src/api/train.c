@@ -53,8 +53,6 @@ static pali_status open_run(pali_trainer *t, const char *recipe, const char *con
     pali_status status = pl_recipe_open(&t->recipe, recipe, settings, count, err);
     if (status != PALI_OK)
         return status;
-    if (t->options.threads)
-        t->recipe.threads = t->options.threads;
     pl_buffer text = {0};
     status = pl_recipe_write(&t->recipe, &text, err);
     t->text = text.data;
@@ -65,6 +63,7 @@ static pali_status open_run(pali_trainer *t, const char *recipe, const char *con
         .stop = t->options.stop ? ask : NULL,
         .context = t,
         .dry_run = t->options.dry_run,
+        .threads = t->options.threads || t->recipe.threads ? t->options.threads : t->options.usual_threads,
     };
     if (t->recipe.codec)
         t->codec = pl_codec_run_open(&t->recipe, &options, err);

@@ -163,7 +163,7 @@ pl_codec_run *pl_codec_run_open(const pl_recipe *recipe, const pl_trainer_option
         status = take_lock(run, err);
     if (status == PALI_OK) {
         run->codec.hands.kernels = pl_kernels_get(NULL, err);
-        run->pool = run->codec.hands.kernels ? pl_pool_new(recipe->threads, err) : NULL;
+        run->pool = run->codec.hands.kernels ? pl_pool_new(options->threads ? options->threads : recipe->threads, err) : NULL;
         run->codec.hands.pool = run->pool;
         status = run->pool ? PALI_OK : pl_status_of(err, PALI_MEMORY);
     }

@@ -54,7 +54,7 @@ static pali_status start_engine(pl_trainer *t, pali_error *err)
     t->engine.kernels = pl_kernels_get(NULL, err);
     if (!t->engine.kernels)
         return PALI_USAGE;
-    t->pool = t->engine.pool = pl_pool_new(t->recipe->threads, err);
+    t->pool = t->engine.pool = pl_pool_new(t->options.threads ? t->options.threads : t->recipe->threads, err);
     t->engine.cache_type = PL_F32;
     return t->pool ? PALI_OK : pl_status_of(err, PALI_MEMORY);
 }

@@ -41,6 +41,7 @@ typedef struct pl_trainer_options {
     void (*listen)(void *context, const pl_train_event *event); /* on the caller's thread; NULL: nobody listens */
     void *context;
     bool (*stop)(void *context); /* asked between micro-batches; true: save and end with PALI_CANCELLED */
+    size_t threads; /* in place of the recipe's (0) */
     bool dry_run; /* plan only: nothing is written, no weight is copied */
     bool rows_only; /* no further than to the rows: no plan; with dry_run */
 } pl_trainer_options;

@@ -206,4 +206,11 @@ run train codec="$work/new.npz" data="[{path: $work/masks.jsonl, repeat: 3}]"
 expect_error 2 'repeat of a source is given, but means nothing with codec'
 run train "$work/recipe.yaml" out="$work/silent" text_length=3 --quiet
 expect_error 2 'no token of the answer is left'
+# Threads: of the command, else of the recipe, else of the environment (here 1); a run keeps what the recipe says.
+for case in '--threads 2:2' 'threads=2:2' ' :1' '--threads 2 threads=1:2'; do
+    # shellcheck disable=SC2086
+    run train "$work/recipe.yaml" out="$work/threads" resume=never force=true steps=1 ${case%:*} --quiet
+    grep -q " kernels, ${case#*:} threads" "$work/threads/report.html" || failed "not ${case#*:} threads"
+done
+grep -q '^threads: 1' "$work/threads/recipe.yaml" || failed 'the threads of one start are kept'
 finish
