@@ -6,7 +6,7 @@
  *
  *   checkpoint-300/config.json, model.safetensors, ...   or  adapter_config.json, adapter_model.safetensors
  *   checkpoint-300/state/tensors.safetensors             masters and moments, f32
- *   checkpoint-300/state/state.json                      step, the loop's own notes, sizes and CRC-32C
+ *   checkpoint-300/state/state.json                      step, the loop's own notes, sizes and CRC-32C of these and of the weights
  */
 #ifndef PL_TRAIN_SNAPSHOT_H
 #define PL_TRAIN_SNAPSHOT_H

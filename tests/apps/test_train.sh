@@ -99,6 +99,17 @@ head -n 3 "$work/rows.jsonl" >"$work/moved.jsonl"
 run train "$work/recipe.yaml" out="$work/run" lora.rank=2 data="$work/moved.jsonl" --quiet
 expect_error 4 'moved.jsonl: the file has changed since the run was saved'
 
+# Weights that a disk has damaged since are not taken for whole: the run goes on from the checkpoint before.
+run train "$work/recipe.yaml" out="$work/damaged" lora.rank=2 save_every=2 --quiet
+[ "$code" = 0 ] || failed "exit code $code"
+cp "$work/damaged/last/adapter_model.safetensors" "$work/before.safetensors"
+printf 'xxxx' | dd of="$work/damaged/checkpoint-4/adapter_model.safetensors" bs=1 seek=2000 conv=notrunc 2>/dev/null
+run train "$work/recipe.yaml" out="$work/damaged" lora.rank=2 save_every=2
+[ "$code" = 0 ] || failed "exit code $code"
+expect_err 'adapter_model.safetensors: found checksum'
+expect_err 'damaged/checkpoint-2'
+cmp -s "$work/before.safetensors" "$work/damaged/last/adapter_model.safetensors" || failed 'what was damaged is not made again'
+
 # Interrupted and gone on with, the whole model: the same bits as in one go. By SIGTERM: a shell starts what is in the
 # background with SIGINT ignored, and pali leaves it so.
 run train "$work/recipe.yaml" out="$work/whole" --quiet
