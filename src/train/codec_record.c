@@ -1,3 +1,4 @@
+/* A row for each line of the log; maps and what comes back of them as pictures of the report. */
 #include "train/codec_record.h"
 
 #include "base/clock.h"

@@ -306,8 +306,9 @@ pali_status pl_codec_run_all(pl_codec_run *run, pali_error *err)
 {
     if (pl_codec_trainer_steps(run->trainer) >= run->codec.steps) {
         char text[96];
-        snprintf(text, sizeof text, "all %llu steps were made before; there is nothing to do", (unsigned long long)run->codec.steps);
+        snprintf(text, sizeof text, "all %llu steps were made before", (unsigned long long)run->codec.steps);
         tell(run, (pl_train_event){.kind = PL_TRAIN_NOTE, .text = text, .loss = NAN, .lr = NAN, .norm = NAN});
+        return keep(run, "finished", err); /* it may have been killed between its state and its file */
     }
     while (pl_codec_trainer_steps(run->trainer) < run->codec.steps) {
         if (run->options.stop && run->options.stop(run->options.context)) {

@@ -151,9 +151,11 @@ static pali_status pass_over(const reading *r, job *j, pali_error *err)
         pl_error_prefix(&j->err, "%s:%zu", r->file, j->line);
     else if (!strstr(j->err.message, j->path))
         pl_error_prefix(&j->err, "%s", j->path);
-    if (j->status != PALI_INPUT || !r->skip_bad) {
+    if (j->status == PALI_INPUT && !r->skip_bad)
+        return pl_fail(err, PALI_INPUT, "%s (on_bad_row=skip passes it over)", j->err.message);
+    if (j->status != PALI_INPUT) {
         *err = j->err;
-        return j->status == PALI_INPUT ? pl_fail(err, j->status, "%s (on_bad_row=skip passes it over)", j->err.message) : j->status;
+        return j->status;
     }
     if (r->pool->bad++ == 0)
         snprintf(r->pool->first_bad, sizeof r->pool->first_bad, "%s", j->err.message);

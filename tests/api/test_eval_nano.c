@@ -110,8 +110,9 @@ static void fitted_and_used(void **state)
     json_t *const measured = evaluate(*state, rows_path, &(pali_eval_options){.calibration = curves});
     /* On the rows it was fitted on it must be much better; how it does on others is in docs/MODEL.md. */
     assert_true(number(measured, "reliability.boxes.ece") > 0.1);
-    /* Bins of the error cut through blocks of the fit, and raw scores are nearly all alike (measured: 0.336 to 0.117). */
-    assert_true(number(measured, "reliability.boxes_calibrated.ece") < 0.5 * number(measured, "reliability.boxes.ece"));
+    /* On average they are what they were fitted to be; bins of the error cut through blocks of the fit (measured: 0.305 to 0.060). */
+    assert_true(fabs(number(measured, "reliability.boxes_calibrated.mean_score") - number(measured, "reliability.boxes.right") / number(measured, "reliability.boxes.samples")) < 0.02);
+    assert_true(number(measured, "reliability.boxes_calibrated.ece") < 0.25 * number(measured, "reliability.boxes.ece"));
     assert_true(number(measured, "reliability.boxes_calibrated.brier") < number(measured, "reliability.boxes.brier"));
     json_decref(measured);
     /* nano is wrong about too few texts here, so that their curve is made up. */
@@ -148,7 +149,7 @@ static void write_rows(void)
         if (strncmp(prefix, "segment", 7) != 0) { /* masks have paths too */
             snprintf(path, sizeof path, "%s/%s%s", here, DATA, json_string_value(json_object_get(row, "image")));
             json_object_set_new(row, "image", json_string(path));
-            if (strncmp(prefix, "detect", 6) == 0 && n++ % 3 == 0)
+            if (strncmp(prefix, "detect", 6) == 0 && n++ % 3 == 1)
                 json_object_set_new(row, "suffix", json_string(""));
             json_dumpf(row, out, JSON_COMPACT);
             fputc('\n', out);

@@ -18,7 +18,7 @@
 
 #define CODEC "models/nano/vae-oid.npz"
 #define CODES "<seg001><seg005><seg009><seg100><seg011><seg022><seg033><seg044><seg055><seg066><seg077><seg088><seg099><seg100><seg111><seg127>"
-#define START "<loc0100><loc0200><loc0600><loc0700>" CODES " red circle ; <loc0700><loc0010><loc0700><loc0020>" CODES " flat ; <loc0001>"
+#define START "<loc0001> ; <loc0100><loc0200><loc0600><loc0700>" CODES " red circle ; <loc0700><loc0010><loc0700><loc0020>" CODES " flat"
 
 static pali_answer *ask(pali_model *model, size_t width, size_t height)
 {
@@ -45,7 +45,7 @@ static void test_with_codec(void **state)
     assert_non_null(codec);
     pali_answer *answer = ask(model, 300, 200);
     assert_int_equal(pali_answer_object_count(answer), 2);
-    assert_in_range(pali_answer_dropped_count(answer), 1, 2); /* the last location, and what nano says after it */
+    assert_int_equal(pali_answer_dropped_count(answer), 1);
     const pali_object *const o = pali_answer_object(answer, 0), *const flat = pali_answer_object(answer, 1);
     assert_string_equal(o->label, "red circle");
     assert_null(o->problem);
@@ -66,7 +66,7 @@ static void test_with_codec(void **state)
     assert_string_equal(json_string_value(json_object_get(json_object_get(first, "mask"), "counts")), counts);
     assert_int_equal(json_integer_value(json_array_get(json_object_get(json_object_get(first, "mask"), "size"), 0)), 200);
     assert_int_equal(json_array_size(json_object_get(first, "mask_codes")), PALI_MASK_TOKENS);
-    assert_int_equal(json_integer_value(json_object_get(json, "dropped")), pali_answer_dropped_count(answer));
+    assert_int_equal(json_integer_value(json_object_get(json, "dropped")), 1);
     json_decref(json);
     pali_free(text);
     pali_free(counts);

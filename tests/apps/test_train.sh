@@ -176,6 +176,12 @@ grep -q 'finished' "$work/whole.run/report.html" || failed 'the report does not 
 run train codec="$work/new.npz" out="$work/whole" "$@" --quiet
 expect_error 2 'found the run of a model'
 [ ! -e "$work/new.npz" ] || failed 'a codec was written although its folder is taken'
+cp "$work/whole.npz" "$work/kept.npz" # killed after the last state, before the file
+rm "$work/whole.npz"
+run train codec="$work/whole.npz" out="$work/whole.run" "$@" validation="$work/masks.jsonl" --quiet
+[ "$code" = 0 ] || failed "exit code $code"
+cmp -s "$work/whole.npz" "$work/kept.npz" || failed 'a finished codec is not written again'
+[ "$(wc -l <"$work/whole.run/metrics.csv")" = 4 ] || failed 'a finished run has other rows'
 run train codec="$work/parts.npz" "$@" lr=1 --quiet
 expect_error 2 'other settings or masks'
 run train codec="$work/none.npz" data="$rows" --quiet

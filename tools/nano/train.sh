@@ -42,12 +42,13 @@ once() {
 parts() {
     "$scenes" --segment --train "$work/first" --codec "$work/vae-oid.npz" --count "$PICTURES" &
     other=$!
-    trap 'kill $other 2> /dev/null; exit 130' INT TERM
+    trap 'kill $other 2> /dev/null' EXIT
+    trap 'exit 130' INT TERM
     "$scenes" --segment --train "$work/second" --codec "$work/vae-oid.npz" --start "$PICTURES" --count "$PICTURES" && wait $other || return 1
     "$scenes" --segment --train "$work/third" --codec "$work/vae-oid.npz" --start $((2 * PICTURES)) --count "$PICTURES" --questions 6 &
     other=$!
     "$scenes" --segment --train "$work/fourth" --codec "$work/vae-oid.npz" --start $((3 * PICTURES)) --count "$PICTURES" --questions 6 && wait $other || return 1
-    trap - INT TERM
+    trap - EXIT INT TERM
     "$scenes" --segment --train "$work/validation" --codec "$work/vae-oid.npz" --held-out --seed 8 --count 300
 }
 
